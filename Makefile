@@ -1,0 +1,46 @@
+# Two commands set everything up on a bare machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+GGM    := $(BIN)/ggm
+
+.PHONY: demo test check format install train-compact examples clean
+
+demo: $(VENV)/installed
+	$(GGM) recommend examples/*.mp4 --offline
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check src tests examples
+	$(BIN)/ruff check src tests examples
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format src tests examples
+	$(BIN)/ruff check --fix src tests examples
+
+# The whole compact bundle from nothing: corpus, retriever, generator (see docs/training.md).
+train-compact: $(VENV)/installed-dev
+	$(GGM) corpus clipart corpora/clipart
+	$(GGM) train retriever recipes/compact-clipart.toml --data corpora/clipart --out runs/compact-retriever
+	$(GGM) train generator recipes/compact-clipart.toml --data corpora/clipart --retriever runs/compact-retriever --out runs/compact
+
+examples: $(VENV)/installed-dev
+	$(BIN)/python examples/make_examples.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $(VENV)/installed $@
+
+clean:
+	rm -rf $(VENV) build dist runs
