@@ -7,7 +7,7 @@ GGM    := $(BIN)/ggm
 .PHONY: demo test check format install train-compact examples clean
 
 demo: $(VENV)/installed
-	$(GGM) recommend examples/*.mp4 --offline
+	$(GGM) recommend examples/*.mp4
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not gpu"

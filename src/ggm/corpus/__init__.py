@@ -1,0 +1,1 @@
+"""Datasets of posts: manifests, splits, and a public corpus that one command builds."""

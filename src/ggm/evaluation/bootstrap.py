@@ -1,0 +1,182 @@
+"""How certain a mean over posts is, and whether two systems differ: the percentile bootstrap.
+
+Posts are drawn with replacement, as many as there are, again and again; the spread of the means
+of these draws is that of the mean over other posts of the same kind (Efron, 1979; for the
+comparison of two systems on the same posts: Koehn, 2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.ArrayLike
+"""One number a post, (posts,)."""
+
+_DRAWS_AT_ONCE = 2_000_000  # bounds the memory: 16 MB of indices
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over posts with its confidence interval.
+
+    Args:
+        mean: Over all posts.
+        low: Lower end of the interval.
+        high: Upper end.
+        num_posts: How many posts it is of.
+    """
+
+    mean: float
+    low: float
+    high: float
+    num_posts: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference of two systems on the same posts.
+
+    Args:
+        difference: Mean of the first minus mean of the second.
+        low: Lower end of its confidence interval.
+        high: Upper end.
+        p_value: Two-sided: twice the share of draws in which the difference isn't of its sign.
+        num_posts: How many posts it is of.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    num_posts: int
+
+
+def bootstrap_mean(
+    scores: Values, *, num_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """The mean of a score with its confidence interval.
+
+    Args:
+        scores: One a post, at least one.
+        num_resamples: How often posts are drawn.
+        confidence: Share of the draws within the interval, between 0 and 1.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If there is no post, a score isn't finite, or an argument is out of range.
+    """
+    values = _checked(scores)
+    return bootstrap_ratio(
+        values, np.ones_like(values), num_resamples=num_resamples, confidence=confidence, seed=seed
+    )
+
+
+def bootstrap_ratio(
+    parts: Values,
+    wholes: Values,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """A share over all posts, such as novel hashtags among all recommended, with its interval.
+
+    Args:
+        parts: Of each post.
+        wholes: Of each post, 0 or more. Where all that are drawn are 0, the share is 0.
+        num_resamples: See `bootstrap_mean`.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Raises:
+        ValueError: If there is no post, lengths differ, a value isn't finite, a whole is negative,
+            or an argument is out of range.
+    """
+    both = np.stack([_checked(parts), _checked(wholes, like=parts)], axis=1)  # (posts, 2)
+    if (both[:, 1] < 0).any():
+        raise ValueError("wholes must not be negative")
+    drawn = _resampled_means(both, num_resamples, seed)
+    low, high = _ends(_ratio(drawn), confidence)
+    return Interval(float(_ratio(both.mean(axis=0))), low, high, len(both))
+
+
+def paired_bootstrap(
+    first: Values,
+    second: Values,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems on the same posts.
+
+    Each draw takes a post's scores of both systems together, so that what makes a post easy or
+    hard for both cancels.
+
+    Args:
+        first: One score a post.
+        second: The other system's, of the same posts in the same order.
+        num_resamples: See `bootstrap_mean`.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Raises:
+        ValueError: If there is no post, lengths differ, a score isn't finite, or an argument is
+            out of range.
+    """
+    differences = _checked(first) - _checked(second, like=first)
+    drawn = _resampled_means(differences[:, None], num_resamples, seed)[:, 0]
+    low, high = _ends(drawn, confidence)
+    # Counting the data themselves as one more draw keeps p above 0, which no number of draws shows.
+    tails = [((drawn <= 0).sum() + 1), ((drawn >= 0).sum() + 1)]
+    p_value = min(1.0, 2 * float(min(tails)) / (num_resamples + 1))
+    return Comparison(float(differences.mean()), low, high, p_value, len(differences))
+
+
+def _resampled_means(values: npt.NDArray[np.float64], num_resamples: int, seed: int) -> Any:
+    """Means of each column over posts drawn with replacement: (num_resamples, columns)."""
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
+    posts = len(values)
+    means = [counts @ values / posts for counts in _drawn_counts(posts, num_resamples, seed)]
+    return np.concatenate(means)
+
+
+def _drawn_counts(posts: int, num_resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+    """How often each post is drawn, in blocks of (draws, posts)."""
+    random = np.random.default_rng(seed)
+    block = max(1, _DRAWS_AT_ONCE // posts)
+    for start in range(0, num_resamples, block):
+        draws = min(block, num_resamples - start)
+        indices = random.integers(posts, size=(draws, posts))
+        indices += np.arange(draws)[:, None] * posts
+        yield np.bincount(indices.ravel(), minlength=draws * posts).reshape(draws, posts).astype(np.float64)
+
+
+def _ratio(sums: npt.NDArray[np.float64]) -> Any:
+    parts, wholes = sums[..., 0], sums[..., 1]
+    return np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes != 0)
+
+
+def _ends(drawn: npt.NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _checked(scores: Values, *, like: Values | None = None) -> npt.NDArray[np.float64]:
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(
+            f"scores must be finite, one a post, for at least one post; got shape {values.shape}"
+        )
+    if like is not None and values.shape != np.shape(like):
+        raise ValueError(f"both need one value a post, got {np.size(like)} and {values.size}")
+    return values

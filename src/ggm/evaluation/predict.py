@@ -1,0 +1,116 @@
+"""From a trained bundle to a file of predictions; scoring such a file needs no model.
+
+Each system of a bundle is a way to recommend from the same parts:
+
+    generator             what the best beam wrote, the paper's reading
+    recommender           what `Recommender` answers: generator and guidance in one list
+    retriever             the guidance itself
+    pretrained-retriever  the same before any training of the heads
+    popular               the most frequent training hashtags, whatever the video
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final, Literal, get_args
+
+from ggm.bundle import Bundle
+from ggm.errors import BundleError
+from ggm.evaluation.predictions import Prediction
+from ggm.features.posts import FeaturedPosts
+from ggm.generator.decoding import generate
+from ggm.ranking import RankingConfig, rank
+from ggm.records import Guidance
+
+System = Literal["generator", "recommender", "retriever", "pretrained-retriever", "popular"]
+SYSTEMS: Final[tuple[System, ...]] = get_args(System)
+BEST_BEAM: Final = RankingConfig(minimum_score=1.0, fill_from_guidance=False)
+RANKED: Final = 50
+"""How many hashtags of a ranked list are kept, for recall@50."""
+
+Progress = Callable[[int, int], None]
+
+
+def predict(
+    bundle: Bundle,
+    data: FeaturedPosts,
+    *,
+    system: System,
+    name: str | None = None,
+    without_descriptions: bool = False,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> Iterator[Prediction]:
+    """Recommend for posts whose features are known.
+
+    Args:
+        bundle: A trained system.
+        data: Posts with features of this bundle's extractor.
+        system: Which of its systems.
+        name: What to call it in the file; the system's name by default.
+        without_descriptions: Recommend from the video alone.
+        batch_size: Posts at once.
+        progress: Called as progress(done, total).
+
+    Yields:
+        A prediction a post, in their order.
+
+    Raises:
+        BundleError: If the system needs a generator and the bundle holds none.
+    """
+    if system in ("generator", "recommender") and bundle.generator is None:
+        raise BundleError(f"bundle {bundle.name!r} holds a retriever only; it has no system {system!r}")
+    if system == "pretrained-retriever":
+        bundle = pretrained(bundle)
+    popular = tuple((hashtag, float(count)) for hashtag, count in bundle.vocabulary.most_common(RANKED))
+    for start in range(0, len(data), batch_size):
+        rows = range(start, min(start + batch_size, len(data)))
+        if system == "popular":
+            ranked, guidance = [popular] * len(rows), [Guidance()] * len(rows)
+        else:
+            ranked, guidance = _rank_batch(bundle, data, rows, system, without_descriptions)
+        for row, hashtags, found in zip(rows, ranked, guidance, strict=True):
+            post = data.posts[row]
+            yield Prediction(
+                id=post.id,
+                system=name or system,
+                hashtags=tuple(text for text, _ in hashtags),
+                scores=tuple(score for _, score in hashtags),
+                reference=post.hashtags,
+                guidance=found.texts,
+            )
+        if progress:
+            progress(rows[-1] + 1, len(data))
+
+
+Ranking = tuple[tuple[str, float], ...]
+
+
+def _rank_batch(
+    bundle: Bundle, data: FeaturedPosts, rows: range, system: System, without_descriptions: bool
+) -> tuple[list[Ranking], list[Guidance]]:
+    features = [data.features(row) for row in rows]
+    if system in ("retriever", "pretrained-retriever"):
+        guidance = bundle.guide(features, top_k=RANKED)
+        return [tuple((hit.text, hit.similarity) for hit in found.hits) for found in guidance], guidance
+    guidance = bundle.guide(features)
+    descriptions = ["" if without_descriptions else data.posts[row].description for row in rows]
+    assert bundle.generator is not None  # predict checked it
+    written = generate(
+        bundle.generator,
+        bundle.batch(features, descriptions, guidance),
+        decoding=bundle.decoding,
+        vocabulary=bundle.vocabulary,
+    )
+    config = BEST_BEAM if system == "generator" else bundle.ranking
+    return [
+        tuple((item.text, item.score) for item in rank(hashtags, found, config=config, top=RANKED))
+        for hashtags, found in zip(written, guidance, strict=True)
+    ], guidance
+
+
+def pretrained(bundle: Bundle) -> Bundle:
+    """The same bundle with the retriever as it was before training, and the pool embedded by it."""
+    untrained = replace(bundle, retriever=bundle.retriever.with_head_weight(0.0))
+    return replace(untrained, pool=untrained.rebuilt_pool(list(bundle.pool)))

@@ -1,0 +1,286 @@
+"""The feature extractor: all encoders of a profile, frozen, over one video or many."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ggm.errors import ConfigError
+from ggm.features.encoders import Encoder, FrameEncoder, FrameOutputs, HashtagEncoder, Inputs, SoundEncoder
+from ggm.features.profiles import Profile, profile
+from ggm.hashtags import split_words
+from ggm.records import Sound, Video, VideoFeatures
+
+_TEXTS_PER_CHUNK: Final = 256
+_SOUNDS_PER_CHUNK: Final = 4
+
+
+class FeatureExtractor:
+    """Runs the pretrained encoders over videos and hashtags. Nothing is trained here.
+
+    Args:
+        frames: Encoder of frames.
+        hashtags: Encoder of hashtags and descriptions, of the same joint space.
+        sound: Encoder of sound, if there is one.
+        device: A torch device, such as ``cpu`` or ``cuda``.
+        frames_per_chunk: Frames encoded at a time. Few suit a CPU's caches, a GPU wants more.
+
+    Raises:
+        ConfigError: If the two towers' spaces differ in width, or a chunk has no frame.
+    """
+
+    def __init__(
+        self,
+        frames: FrameEncoder,
+        hashtags: HashtagEncoder,
+        *,
+        sound: SoundEncoder | None = None,
+        device: str = "cpu",
+        frames_per_chunk: int = 8,
+    ) -> None:
+        if frames_per_chunk < 1:
+            raise ConfigError(f"frames_per_chunk must be at least 1, got {frames_per_chunk}")
+        if frames.embedding_dim != hashtags.embedding_dim:
+            raise ConfigError(
+                f"frames are embedded in {frames.embedding_dim} dimensions, hashtags in "
+                f"{hashtags.embedding_dim}: these encoders don't share a space"
+            )
+        self.frames_per_chunk = frames_per_chunk
+        self.device = torch.device(device)
+        self.frames = frames.to(self.device).eval()
+        self.hashtags = hashtags.to(self.device).eval()
+        self.sound = None if sound is None else sound.to(self.device).eval()
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the joint space of frames and hashtags."""
+        return self.frames.embedding_dim
+
+    @property
+    def pooled_dim(self) -> int:
+        """Width of a frame's pooled activations."""
+        return self.frames.pooled_dim
+
+    @property
+    def token_dim(self) -> int:
+        """Width of a frame's tokens."""
+        return self.frames.token_dim
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Number of tokens of a frame."""
+        return self.frames.tokens_per_frame
+
+    @property
+    def short_side(self) -> int:
+        """Short side, in pixels, that frames should be decoded to."""
+        return self.frames.short_side
+
+    @property
+    def sound_dim(self) -> int | None:
+        """Width of a sound token; None without a sound encoder."""
+        return None if self.sound is None else self.sound.sound_dim
+
+    @property
+    def sound_rate_hz(self) -> int | None:
+        """Sample rate that sound must be decoded to; None without a sound encoder."""
+        return None if self.sound is None else self.sound.sample_rate_hz
+
+    @property
+    def sound_seconds(self) -> float | None:
+        """How much of the sound is heard, from its start; None without a sound encoder."""
+        return None if self.sound is None else self.sound.seconds
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all weights and of the preprocessing: equal features have equal fingerprints.
+
+        Computed when first asked for, which takes about a second for each GB of weights.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for encoder in (self.frames, self.hashtags, self.sound):
+            if encoder is not None:
+                digest.update(_encoder_fingerprint(encoder))
+        return digest.hexdigest()
+
+    def extract(self, video: Video) -> VideoFeatures:
+        """Stage II for one video.
+
+        Raises:
+            ConfigError: If the sound has another sample rate than `sound_rate_hz`.
+        """
+        return self.extract_batch([video])[0]
+
+    @torch.inference_mode()
+    def extract_batch(self, videos: Sequence[Video]) -> list[VideoFeatures]:
+        """The same for several videos, whose frames share batches; their sizes may differ.
+
+        Returns:
+            float32 features in the order of the videos, equal to those of `extract`.
+
+        Raises:
+            ConfigError: If a sound has another sample rate than `sound_rate_hz`.
+        """
+        sounds = self._encode_sounds([video.sound for video in videos])
+        chunks = [self.frames(self._to_device(inputs)) for inputs in self._frame_chunks(videos)]
+        if not chunks:
+            return []
+        ends = np.cumsum([len(video.frames) for video in videos])[:-1]
+        embeddings, pooled, tokens = (np.split(_joined(chunks, name), ends) for name in _FRAME_OUTPUTS)
+        return [VideoFeatures(*parts) for parts in zip(embeddings, pooled, tokens, sounds, strict=True)]
+
+    def embed_hashtags(self, hashtags: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The retriever's text tower, before any trained head (paper, section 3.1).
+
+        Args:
+            hashtags: Each is split into words first.
+
+        Returns:
+            float32 (hashtags, embedding_dim), unit length.
+
+        Raises:
+            HashtagError: If a text holds no hashtag.
+        """
+        return self.embed_descriptions([" ".join(split_words(hashtag)) for hashtag in hashtags])
+
+    @torch.inference_mode()
+    def embed_descriptions(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Free texts in the same space as the hashtags; what is too long is cut.
+
+        Returns:
+            float32 (texts, embedding_dim), unit length.
+        """
+        embeddings = np.empty((len(texts), self.embedding_dim), np.float32)
+        # Texts of like length share a batch, so that little is padded.
+        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
+            rows = by_length[start : start + _TEXTS_PER_CHUNK]
+            inputs = self.hashtags.prepare([texts[row] for row in rows])
+            embeddings[rows] = _to_numpy(self.hashtags(self._to_device(inputs)))
+        return embeddings
+
+    def _frame_chunks(self, videos: Sequence[Video]) -> Iterator[dict[str, Tensor]]:
+        """Prepared frames of all videos in order, a bounded number at a time."""
+        prepared: list[dict[str, Tensor]] = []
+        room = self.frames_per_chunk
+        for video in videos:
+            pixels = video.frames.pixels
+            while len(pixels):
+                prepared.append(self.frames.prepare(pixels[:room]))
+                taken = min(room, len(pixels))
+                pixels, room = pixels[taken:], room - taken
+                if room == 0:
+                    yield _concatenated(prepared)
+                    prepared, room = [], self.frames_per_chunk
+        if prepared:
+            yield _concatenated(prepared)
+
+    def _encode_sounds(self, sounds: Sequence[Sound | None]) -> list[npt.NDArray[np.float32] | None]:
+        """Tokens of each sound. Only sounds of one shape share a batch, so that none is padded."""
+        tokens: list[npt.NDArray[np.float32] | None] = [None] * len(sounds)
+        if self.sound is None:
+            return tokens
+        waiting: dict[tuple[object, ...], list[tuple[int, dict[str, Tensor]]]] = {}
+        for place, sound in enumerate(sounds):
+            if sound is None:
+                continue
+            if sound.sample_rate_hz != self.sound.sample_rate_hz:
+                raise ConfigError(
+                    f"the sound has {sound.sample_rate_hz} samples a second, this extractor wants "
+                    f"{self.sound.sample_rate_hz}: decode with sound_rate_hz={self.sound.sample_rate_hz}"
+                )
+            inputs = self.sound.prepare(sound)
+            group = waiting.setdefault(tuple(tensor.shape for tensor in inputs.values()), [])
+            group.append((place, inputs))
+            if len(group) == _SOUNDS_PER_CHUNK:
+                self._flush_sounds(group, tokens)
+        for group in waiting.values():
+            self._flush_sounds(group, tokens)
+        return tokens
+
+    def _flush_sounds(
+        self, group: list[tuple[int, dict[str, Tensor]]], tokens: list[npt.NDArray[np.float32] | None]
+    ) -> None:
+        if group and self.sound is not None:
+            inputs = _concatenated([inputs for _, inputs in group])
+            rows = _to_numpy(self.sound(self._to_device(inputs)))
+            for (place, _), row in zip(group, rows, strict=True):
+                tokens[place] = row
+        group.clear()
+
+    def _to_device(self, inputs: Inputs) -> dict[str, Tensor]:
+        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
+
+
+_FRAME_OUTPUTS: Final = ("embeddings", "pooled", "tokens")
+
+
+def load_extractor(
+    name_or_profile: str | Profile,
+    *,
+    device: str = "cpu",
+    class_embeddings: npt.ArrayLike | None = None,
+    local_files_only: bool = False,
+) -> FeatureExtractor:
+    """Build the extractor of a profile.
+
+    Args:
+        name_or_profile: ``base``, ``compact``, ``tiny``, or a profile of your own.
+        device: A torch device, such as ``cpu`` or ``cuda``.
+        class_embeddings: For ``compact``: stored ones, to save computing them.
+        local_files_only: For hub checkpoints: take them from the local hub cache, never fetch.
+
+    Raises:
+        ConfigError: If there is no such profile.
+        CheckpointError: If a checkpoint is missing, damaged, or of the wrong kind.
+    """
+    chosen = profile(name_or_profile)
+    if chosen.name == "compact":
+        from ggm.features import compact
+
+        encoders = compact.compact_backbones(class_embeddings)
+    elif chosen.name == "tiny":
+        from ggm.features import tiny
+
+        encoders = tiny.tiny_backbones()
+    else:
+        from ggm.features import backbones
+
+        encoders = backbones.load_backbones(chosen, local_files_only=local_files_only)
+    return FeatureExtractor(encoders.frames, encoders.hashtags, sound=encoders.sound, device=device)
+
+
+def _encoder_fingerprint(encoder: Encoder) -> bytes:
+    """Tensors count by shape and content, not by name: `transformers` renames them now and then."""
+    tensors = sorted(_tensor_digest(tensor) for tensor in encoder.state_dict().values())
+    settings = json.dumps(encoder.preprocessing(), sort_keys=True).encode()
+    return hashlib.blake2b(b"".join([*tensors, settings]), digest_size=16).digest()
+
+
+def _tensor_digest(tensor: Tensor) -> bytes:
+    array = tensor.detach().cpu().contiguous()
+    digest = hashlib.blake2b(repr((tuple(array.shape), str(array.dtype))).encode(), digest_size=16)
+    if array.numel():
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.digest()
+
+
+def _concatenated(batches: Sequence[Inputs]) -> dict[str, Tensor]:
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _joined(chunks: Sequence[FrameOutputs], name: str) -> npt.NDArray[np.float32]:
+    return np.concatenate([_to_numpy(getattr(chunk, name)) for chunk in chunks])
+
+
+def _to_numpy(tensor: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.float().cpu().numpy()
+    return array

@@ -1,0 +1,39 @@
+"""The guided generator: a video, its description and guidance become hashtags (paper, section 3.2).
+
+Read in this order: `attention` (CAM), `video_encoder` (equation 3), `model` (equation 4 and the
+decoder), `layout` (how texts become token ids and back), `decoding` (beam search and scores).
+"""
+
+from ggm.generator.attention import CrossModalAttention
+from ggm.generator.batch import GeneratorBatch, collate, collate_labels
+from ggm.generator.config import GeneratorConfig
+from ggm.generator.decoding import DecodingConfig, generate, score_hashtags
+from ggm.generator.layout import (
+    EncodedText,
+    ParsedHashtag,
+    TextLayout,
+    choose_separator,
+    drop_gold,
+    ensure_separator,
+)
+from ggm.generator.model import Generator
+from ggm.generator.video_encoder import AudioGroundedVideoEncoder
+
+__all__ = [
+    "AudioGroundedVideoEncoder",
+    "CrossModalAttention",
+    "DecodingConfig",
+    "EncodedText",
+    "Generator",
+    "GeneratorBatch",
+    "GeneratorConfig",
+    "ParsedHashtag",
+    "TextLayout",
+    "choose_separator",
+    "collate",
+    "collate_labels",
+    "drop_gold",
+    "ensure_separator",
+    "generate",
+    "score_hashtags",
+]

@@ -1,0 +1,126 @@
+"""Posts of different lengths, padded to one batch with masks that say what is real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ggm.records import FloatArray, VideoFeatures
+
+IGNORED_LABEL: Final = -100
+"""Label of padding in the targets: no loss."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GeneratorBatch:
+    """B padded posts.
+
+    Args:
+        input_ids: int64 (B, T), description and guidance.
+        attention_mask: int64 (B, T), 1 for real tokens.
+        frame_tokens: float (B, F, P, token_dim).
+        frame_mask: bool (B, F), true for real frames.
+        sound_tokens: float (B, M, sound_dim), or None when no post has sound.
+        sound_mask: bool (B, M), true for real steps; all false for a post without sound.
+
+    Raises:
+        ValueError: If the shapes don't fit together.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    frame_tokens: Tensor
+    frame_mask: Tensor
+    sound_tokens: Tensor | None = None
+    sound_mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        fits = (
+            self.input_ids.dim() == 2
+            and self.attention_mask.shape == self.input_ids.shape
+            and self.frame_tokens.dim() == 4
+            and self.frame_mask.shape == self.frame_tokens.shape[:2]
+            and len(self.frame_mask) == len(self)
+            and (self.sound_tokens is None) == (self.sound_mask is None)
+        )
+        if fits and self.sound_tokens is not None and self.sound_mask is not None:
+            fits = (
+                self.sound_tokens.dim() == 3
+                and self.sound_mask.shape == self.sound_tokens.shape[:2]
+                and len(self.sound_mask) == len(self)
+            )
+        if not fits:
+            raise ValueError(f"the shapes of a batch don't fit together: {self!r}")
+
+    def __len__(self) -> int:
+        return int(self.input_ids.shape[0])
+
+    def __repr__(self) -> str:
+        shapes = (f"{name}={'x'.join(map(str, value.shape))}" for name, value in self._tensors().items())
+        return f"GeneratorBatch({', '.join(shapes)})"
+
+    def to(self, device: torch.device | str) -> GeneratorBatch:
+        """The same batch on another device."""
+        return replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def collate(
+    features: Sequence[VideoFeatures], *, input_ids: Sequence[Sequence[int]], pad_token_id: int
+) -> GeneratorBatch:
+    """Pad posts to one batch.
+
+    Args:
+        features: Of each post's video; float16 from the cache becomes float32.
+        input_ids: Each post's text, see `ggm.generator.layout.TextLayout.encode`.
+        pad_token_id: Of the input tokenizer.
+
+    Raises:
+        ValueError: If there is no post, the numbers differ, or the widths of features do.
+    """
+    if not features or len(features) != len(input_ids):
+        raise ValueError(f"{len(features)} videos and {len(input_ids)} texts don't make a batch")
+    text, text_mask = pad_ids(input_ids, padding=pad_token_id)
+    frames, frame_mask = _pad([item.frame_tokens for item in features], "frame_tokens")
+    sound, sound_mask = None, None
+    if any(item.sound_tokens is not None for item in features):
+        sound, sound_mask = _pad([item.sound_tokens for item in features], "sound_tokens")
+    return GeneratorBatch(text, text_mask.long(), frames, frame_mask, sound, sound_mask)
+
+
+def collate_labels(labels: Sequence[Sequence[int]]) -> Tensor:
+    """Pad targets with -100: int64 (B, L)."""
+    return pad_ids(labels, padding=IGNORED_LABEL)[0]
+
+
+def pad_ids(rows: Sequence[Sequence[int]], *, padding: int) -> tuple[Tensor, Tensor]:
+    """Pad on the right: int64 (B, L), and bool (B, L), true for real ids."""
+    ids = torch.full((len(rows), max(map(len, rows))), padding, dtype=torch.long)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+        mask[index, : len(row)] = True
+    return ids, mask
+
+
+def _pad(arrays: Sequence[FloatArray | None], name: str) -> tuple[Tensor, Tensor]:
+    """Pad the first dimension with zeros; None is a row of padding alone."""
+    shapes = {array.shape[1:] for array in arrays if array is not None}
+    if len(shapes) != 1:
+        raise ValueError(f"{name} of one batch must agree in all but their number, got {sorted(shapes)}")
+    longest = max(len(array) for array in arrays if array is not None)
+    padded = np.zeros((len(arrays), longest, *shapes.pop()), dtype=np.float32)
+    mask = np.zeros((len(arrays), longest), dtype=np.bool_)
+    for index, array in enumerate(arrays):
+        if array is not None:
+            padded[index, : len(array)] = array
+            mask[index, : len(array)] = True
+    return torch.from_numpy(padded), torch.from_numpy(mask)

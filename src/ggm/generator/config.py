@@ -1,0 +1,81 @@
+"""What the generator adds to its text model, and the sizes of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from ggm.errors import ConfigError
+from ggm.generator.video_encoder import AudioFusion
+from ggm.settings import from_dict
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Settings of a generator, saved with its weights.
+
+    Args:
+        token_dim: Width of a frame token.
+        sound_dim: Width of a step of the sound; None for a model without sound.
+        num_heads: Heads of each cross-modal attention; must divide the text model's width.
+        audio_fusion: ``frame_query`` (equation 3) or ``audio_query`` (the paper's prose).
+        normalise_tokens: Whether frame tokens pass a layer norm first.
+        tokens_per_frame: When given, each place in the frame gets a learned embedding.
+        dropout: Probability of dropout after each cross-modal attention, from 0 to below 1.
+        max_input_tokens: Longest input text, special tokens included.
+        max_description_tokens: Longest description within it, so that guidance has room.
+        max_target_tokens: Longest target, its end token included.
+        top_k: Most guidance hashtags that are read (the paper's best is 50); 0 for none.
+        split_words: Whether hashtags are written as words: ``cold weather`` for ``coldweather``.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    token_dim: int
+    sound_dim: int | None = None
+    num_heads: int = 12
+    audio_fusion: AudioFusion = "frame_query"
+    normalise_tokens: bool = False
+    tokens_per_frame: int | None = None
+    dropout: float = 0.1
+    max_input_tokens: int = 320
+    max_description_tokens: int = 96
+    max_target_tokens: int = 64
+    top_k: int = 50
+    split_words: bool = True
+
+    def __post_init__(self) -> None:
+        least_values = {
+            "token_dim": 1,
+            "sound_dim": 1,
+            "num_heads": 1,
+            "tokens_per_frame": 1,
+            "max_input_tokens": 8,
+            "max_description_tokens": 0,
+            "max_target_tokens": 2,
+            "top_k": 0,
+        }
+        for name, least in least_values.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"generator: {name} must be at least {least}, got {value}")
+        if self.audio_fusion not in get_args(AudioFusion):
+            options = ", ".join(get_args(AudioFusion))
+            raise ConfigError(f"generator: audio_fusion must be one of {options}, got {self.audio_fusion!r}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"generator: dropout must be from 0 to below 1, got {self.dropout}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON or TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ConfigError: If a key is unknown or missing, or a value is of another type or out of range.
+        """
+        return from_dict(cls, values, where="generator")

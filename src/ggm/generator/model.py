@@ -1,0 +1,278 @@
+"""The video-grounded text encoder and the decoder, around a pretrained text model (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutput
+
+from ggm.errors import CheckpointError, ConfigError
+from ggm.generator.attention import CrossModalAttention
+from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
+from ggm.generator.config import GeneratorConfig
+from ggm.generator.layout import TextLayout
+from ggm.generator.video_encoder import AudioGroundedVideoEncoder
+
+__all__ = ["Generator", "GeneratorBatch", "GeneratorConfig"]
+
+
+class Generator(nn.Module):
+    """Writes hashtags for a video, its description and guidance.
+
+    Works around any sequence-to-sequence text model of transformers: BART, mBART, T5, or an
+    `EncoderDecoderModel`. It is a plain module, not a `PreTrainedModel`, since the latter's
+    loading leaves weights that a checkpoint lacks uninitialised.
+
+    The text model becomes part of the generator: its generation settings are replaced by its
+    special tokens alone, since anything else that a checkpoint brings (``forced_bos_token_id`` of
+    BART) would be merged into every call of `generate`, and an unused pooling layer is frozen.
+
+    Args:
+        config: Sizes and choices.
+        text_model: The pretrained sequence-to-sequence model.
+        input_tokenizer: Tokenizer of its encoder.
+        output_tokenizer: Tokenizer of its decoder; the same one for most models.
+
+    Raises:
+        ConfigError: If heads don't divide the text model's width, texts are longer than it can
+            read or write, or a special token is missing (see `TextLayout`).
+
+    Attributes:
+        layout: How texts become token ids for this text model, and back.
+    """
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        *,
+        text_model: PreTrainedModel,
+        input_tokenizer: PreTrainedTokenizerBase,
+        output_tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.text_model = cast(Any, text_model)
+        self.input_tokenizer = input_tokenizer
+        self.output_tokenizer = output_tokenizer
+        self.layout = TextLayout(config, input_tokenizer=input_tokenizer, output_tokenizer=output_tokenizer)
+        encoder, decoder = self.text_model.get_encoder(), self.text_model.get_decoder()
+        _check_length(encoder, config.max_input_tokens, "max_input_tokens")
+        _check_length(decoder, config.max_target_tokens, "max_target_tokens")
+        self.decoder_start_token_id = _decoder_start(self.text_model, output_tokenizer)
+        self.eos_token_id = self.layout.eos_token_id
+        self.pad_token_id = _pad_token_id(output_tokenizer)
+        self.text_model.generation_config = cast(Any, GenerationConfig)(
+            decoder_start_token_id=self.decoder_start_token_id,
+            bos_token_id=output_tokenizer.bos_token_id,
+            eos_token_id=self.eos_token_id,
+            pad_token_id=self.pad_token_id,
+        )
+
+        width = int(encoder.config.hidden_size)
+        if width % config.num_heads:
+            raise ConfigError(
+                f"generator: num_heads={config.num_heads} doesn't divide the text model's width of {width}"
+            )
+        self.video_encoder = AudioGroundedVideoEncoder(
+            config.token_dim,
+            sound_dim=config.sound_dim,
+            num_heads=config.num_heads,
+            attention_dim=width,
+            audio_fusion=config.audio_fusion,
+            normalise_tokens=config.normalise_tokens,
+            tokens_per_frame=config.tokens_per_frame,
+            dropout=config.dropout,
+        )
+        self.text_attention = CrossModalAttention(
+            width, memory_dim=config.token_dim, num_heads=config.num_heads, dropout=config.dropout
+        )
+        for name, parameter in encoder.named_parameters():
+            if name.startswith("pooler."):
+                parameter.requires_grad_(False)
+
+    def encode(self, batch: GeneratorBatch) -> Tensor:
+        """Video-grounded text encoder: t̂ = CAM(query=t, key=v, value=v) + t (equation 4).
+
+        Returns:
+            The memory t̂, (B, T, d); padding is as in ``batch.attention_mask``.
+        """
+        dtype = self.text_attention.query.weight.dtype
+        sound_tokens = None if batch.sound_tokens is None else batch.sound_tokens.to(dtype)
+        video, video_mask = self.video_encoder(
+            batch.frame_tokens.to(dtype), batch.frame_mask, sound_tokens, batch.sound_mask
+        )  # (B, F * P, token_dim), (B, F * P)
+        text: Tensor = self.text_model.get_encoder()(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask
+        ).last_hidden_state  # (B, T, d)
+        attended: Tensor = self.text_attention(text, video, memory_mask=video_mask)
+        return attended + text
+
+    def forward(
+        self,
+        batch: GeneratorBatch,
+        *,
+        decoder_input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of each next token, given the true tokens before it.
+
+        Args:
+            batch: The posts.
+            decoder_input_ids: int64 (B, L), from the decoder's start token on.
+            labels: int64 (B, L), instead; padded with -100.
+
+        Returns:
+            (B, L, vocabulary).
+
+        Raises:
+            ValueError: If not exactly one of the two is given.
+        """
+        if (decoder_input_ids is None) == (labels is None):
+            raise ValueError("give either decoder_input_ids or labels")
+        if labels is not None:
+            decoder_input_ids = self.shift_right(labels)
+        logits: Tensor = self.text_model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=self.encode(batch)),
+            attention_mask=batch.attention_mask,
+            decoder_input_ids=decoder_input_ids,
+            use_cache=False,
+        ).logits
+        return logits
+
+    def loss(self, batch: GeneratorBatch, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy of the target tokens.
+
+        Args:
+            batch: The posts.
+            labels: int64 (B, L), padded with -100.
+            label_smoothing: Share of the target spread over the vocabulary, 0 to 1.
+        """
+        logits = self(batch, labels=labels)
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(),
+            labels.flatten(),
+            ignore_index=IGNORED_LABEL,
+            label_smoothing=label_smoothing,
+        )
+
+    def shift_right(self, labels: Tensor) -> Tensor:
+        """The decoder's input for these labels: its start token, then all but the last label."""
+        shifted = labels.roll(1, dims=1)
+        shifted[:, 0] = self.decoder_start_token_id
+        return shifted.masked_fill(shifted == IGNORED_LABEL, self.pad_token_id)
+
+    def check_target_length(self, num_tokens: int, name: str) -> None:
+        """See to it that the decoder can write this many tokens.
+
+        Raises:
+            ConfigError: If it ends before; the message has `name`.
+        """
+        _check_length(self.text_model.get_decoder(), num_tokens, name)
+
+    def freeze_text_encoder(self, layers: int | None = None) -> None:
+        """Exclude the lower part of the text encoder from training.
+
+        Embeddings that the decoder shares (BART, T5) are frozen for it too.
+
+        Args:
+            layers: Freeze the embeddings and this many of the lowest layers; None for all of it.
+
+        Raises:
+            ConfigError: If the encoder hasn't that many layers.
+        """
+        encoder = self.text_model.get_encoder()
+        if layers is None:
+            encoder.requires_grad_(False)
+            return
+        stack_name, stack = _layer_stack(encoder)
+        if not 0 <= layers <= len(stack):
+            raise ConfigError(f"the text encoder has {len(stack)} layers, {layers} can't be frozen")
+        for name, parameter in encoder.named_parameters():
+            if not name.startswith(f"{stack_name}.") and "embed" in name:
+                parameter.requires_grad_(False)
+        for layer in stack[:layers]:
+            layer.requires_grad_(False)
+
+    def trainable_state_dict(self) -> dict[str, Tensor]:
+        """What the pretrained text model can't give back: all weights outside it, and those of it that train.
+
+        Weights that share memory (tied embeddings) stand there once.
+        """
+        state = {name: value.detach() for name, value in self.state_dict().items() if _is_own(name)}
+        return state | {
+            f"text_model.{name}": parameter.detach()
+            for name, parameter in self.text_model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def load_trainable_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `trainable_state_dict` gave, over the same pretrained text model.
+
+        Raises:
+            CheckpointError: If weights are missing, unknown or of another shape.
+        """
+        try:
+            result = self.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise CheckpointError(f"the weights don't fit this generator: {error}") from error
+        wrong = [*result.unexpected_keys, *(name for name in result.missing_keys if _is_own(name))]
+        if wrong:
+            raise CheckpointError(
+                f"missing or unknown weights for this generator: {', '.join(sorted(wrong))}"
+            )
+
+    def num_parameters(self, *, trainable_only: bool = False) -> int:
+        """Number of parameters, shared ones counted once."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad or not trainable_only)
+
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
+        """Recompute the text model's activations in the backward pass, to save memory."""
+        self.text_model.activation_checkpointing_enable(activation_checkpointing_kwargs, **settings)
+
+    def activation_checkpointing_disable(self) -> None:
+        """Keep the text model's activations for the backward pass."""
+        self.text_model.activation_checkpointing_disable()
+
+
+def _is_own(name: str) -> bool:
+    return not name.startswith("text_model.")
+
+
+def _check_length(part: Any, length: int, name: str) -> None:
+    longest = getattr(part.config, "max_position_embeddings", None)  # T5 has none
+    if longest is not None and length > longest:
+        raise ConfigError(f"generator: {name}={length}, but the text model ends at {longest} tokens")
+
+
+def _pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    value: int | None = tokenizer.pad_token_id
+    if value is None:
+        raise ConfigError("generator: the output tokenizer has no pad_token")
+    return value
+
+
+def _decoder_start(text_model: Any, output_tokenizer: PreTrainedTokenizerBase) -> int:
+    for holder, name in (
+        (text_model.generation_config, "decoder_start_token_id"),
+        (text_model.config, "decoder_start_token_id"),
+        (output_tokenizer, "bos_token_id"),
+    ):
+        value: int | None = getattr(holder, name, None)
+        if value is not None:
+            return value
+    raise ConfigError("generator: neither the text model nor its tokenizer says how the decoder starts")
+
+
+def _layer_stack(encoder: Any) -> tuple[str, nn.ModuleList]:
+    """The encoder's list of layers, by what it is called there."""
+    depth = getattr(encoder.config, "num_hidden_layers", None)
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return name, module
+    raise ConfigError(f"no list of layers was found in the text encoder {type(encoder).__name__}")

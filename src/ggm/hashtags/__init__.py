@@ -1,0 +1,22 @@
+"""One canonical form of a hashtag, and all that follows from it.
+
+`canonical` normalises and compares, `caption` takes hashtags out of what a creator typed,
+`words` splits a hashtag into words and shows it readably, `vocabulary` counts known hashtags.
+"""
+
+from ggm.hashtags.canonical import MAX_LENGTH, key, normalise, same
+from ggm.hashtags.caption import ParsedCaption, parse_caption
+from ggm.hashtags.vocabulary import Vocabulary
+from ggm.hashtags.words import display_form, split_words
+
+__all__ = [
+    "MAX_LENGTH",
+    "ParsedCaption",
+    "Vocabulary",
+    "display_form",
+    "key",
+    "normalise",
+    "parse_caption",
+    "same",
+    "split_words",
+]

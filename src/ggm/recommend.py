@@ -1,0 +1,201 @@
+"""The whole story in one class: a file becomes frames and sound, these become features, the
+features find guidance, and features, description and guidance become hashtags.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from ggm.bundle import Bundle, load_bundle
+from ggm.errors import BundleError, GgmError, MediaError
+from ggm.generator.decoding import DecodingConfig, generate
+from ggm.hashtags import key, parse_caption
+from ggm.media.guard import DecodingWorker
+from ggm.media.probe import MediaLimits
+from ggm.ranking import rank
+from ggm.records import GeneratedHashtag, Guidance, Recommendation, RecommendedHashtag, Source, Video, VideoFeatures
+
+MAX_DESCRIPTION_CHARACTERS = 5000
+"""Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
+
+
+class Recommender:
+    """Recommends hashtags for videos. Nothing is remembered between calls.
+
+    Args:
+        bundle: A trained system.
+        limits: What a video may measure.
+        worker: The process that decodes; a new one by default.
+
+    Raises:
+        BundleError: If the bundle holds no generator.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
+    ) -> None:
+        if bundle.generator is None:
+            raise BundleError(f"bundle {bundle.name!r} holds a retriever only; train a generator for it first")
+        self.bundle = bundle
+        self.generator = bundle.generator
+        self.limits = limits or MediaLimits()
+        self.worker = worker or DecodingWorker()
+
+    @classmethod
+    def from_pretrained(cls, name_or_dir: str | Path = "compact", *, device: str = "cpu") -> Recommender:
+        """Load a bundle by the name of a shipped one or from a folder.
+
+        Args:
+            name_or_dir: ``compact``, or a folder that `ggm train` wrote.
+            device: A torch device, such as ``cpu`` or ``cuda``.
+
+        Raises:
+            BundleError: If there is no such bundle, or it is damaged.
+            CheckpointError: If a backbone that it builds on is missing or another one.
+        """
+        return cls(load_bundle(name_or_dir, device=device))
+
+    def close(self) -> None:
+        """End the decoding process. It would otherwise end with this one."""
+        self.worker.close()
+
+    def __enter__(self) -> Recommender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def decode(self, path: str | Path) -> Video:
+        """Stage I: the frames and the sound that the encoders want, read in the decoding process.
+
+        Raises:
+            MediaError: If the file can't be used; the subclass says why.
+        """
+        extractor = self.bundle.extractor
+        return self.worker.decode(
+            path, short_side=extractor.short_side, sound_rate_hz=extractor.sound_rate_hz, limits=self.limits
+        )
+
+    def features(self, video: Video) -> VideoFeatures:
+        """Stage II: what the pretrained encoders say of a video."""
+        return self.bundle.extractor.extract(video)
+
+    def guide(self, features: VideoFeatures, *, top_k: int | None = None) -> Guidance:
+        """Stage III: the pool hashtags closest to a video (paper, equation 2).
+
+        Args:
+            features: Of one video.
+            top_k: How many; by default as many as the generator was trained with.
+
+        Raises:
+            PoolError: If the pool is empty.
+        """
+        return self.bundle.guide([features], top_k=top_k)[0]
+
+    def generate(
+        self, features: VideoFeatures, description: str, guidance: Guidance, *, decoding: DecodingConfig | None = None
+    ) -> list[GeneratedHashtag]:
+        """Stage IV: the hashtags that the generator writes, best first (paper, equation 1)."""
+        return self._generate([features], [description], [guidance], decoding)[0]
+
+    def recommend(self, video: str | Path, description: str = "", *, top: int = 5) -> Recommendation:
+        """Recommend hashtags for one video.
+
+        Args:
+            video: Path of a video file.
+            description: What the creator wrote; inline hashtags are set aside.
+            top: How many hashtags at most, 1 or more.
+
+        Raises:
+            MediaError: If the file can't be used; the subclass says why.
+            ValueError: If ``top`` is below 1.
+        """
+        (answer,) = self.recommend_many([(video, description)], top=top)
+        if isinstance(answer, GgmError):
+            raise answer
+        return answer
+
+    def recommend_many(
+        self, posts: Iterable[tuple[str | Path, str]], *, top: int = 5
+    ) -> Iterator[Recommendation | MediaError]:
+        """Recommend for many videos, one answer each, in order.
+
+        A video that can't be used yields its error instead; the others go on.
+
+        Args:
+            posts: Pairs of a video's path and its description.
+            top: How many hashtags at most, 1 or more.
+
+        Raises:
+            ValueError: If ``top`` is below 1.
+        """
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        return (self._answer(path, description, top) for path, description in posts)
+
+    def _answer(self, path: str | Path, description: str, top: int) -> Recommendation | MediaError:
+        started = time.perf_counter()
+        seconds: dict[str, float] = {}
+        try:
+            with _timed(seconds, "decode"):
+                video = self.decode(path)
+        except MediaError as error:
+            return error
+        text, notices = self._description(description)
+        with _timed(seconds, "features"):
+            features = self.features(video)
+        with _timed(seconds, "retrieve"):
+            guidance = self.guide(features)
+        with _timed(seconds, "generate"):
+            generated = self.generate(features, text, guidance)
+        ranked = rank(generated, guidance, config=self.bundle.ranking, top=top)
+        vocabulary = self.bundle.vocabulary
+        hashtags = tuple(
+            RecommendedHashtag(item.text, vocabulary.display(item.text), item.score, self._source(item.text, guidance))
+            for item in ranked
+        )
+        seconds["total"] = time.perf_counter() - started
+        return Recommendation(str(path), text, hashtags, guidance, (*video.notices, *notices), seconds)
+
+    def _generate(
+        self,
+        features: Sequence[VideoFeatures],
+        descriptions: Sequence[str],
+        guidance: Sequence[Guidance],
+        decoding: DecodingConfig | None = None,
+    ) -> list[list[GeneratedHashtag]]:
+        batch = self.bundle.batch(features, descriptions, guidance)
+        return generate(self.generator, batch, decoding=decoding or self.bundle.decoding, vocabulary=self.bundle.vocabulary)
+
+    def _source(self, text: str, guidance: Guidance) -> Source:
+        if any(key(text) == key(hit.text) for hit in guidance.hits):
+            return "guidance"
+        if text in self.bundle.vocabulary or text in self.bundle.pool:
+            return "vocabulary"
+        return "novel"
+
+    def _description(self, description: str) -> tuple[str, list[str]]:
+        notices = []
+        if len(description) > MAX_DESCRIPTION_CHARACTERS:
+            notices.append(
+                f"the description was cut from {len(description):,} to {MAX_DESCRIPTION_CHARACTERS:,} characters"
+            )
+            description = description[:MAX_DESCRIPTION_CHARACTERS]
+        caption = parse_caption(description)
+        if caption.hashtags:
+            written = " ".join(f"#{hashtag}" for hashtag in caption.hashtags)
+            notices.append(f"hashtags in the description were set aside: {written}")
+        return caption.description, notices
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started

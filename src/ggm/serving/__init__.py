@@ -1,0 +1,1 @@
+"""Thin edges on `ggm.recommend`: the command line."""

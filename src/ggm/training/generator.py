@@ -1,0 +1,128 @@
+"""Training of the generator (paper, sections 3.2 and appendix A).
+
+Targets are shuffled anew for every batch, so that no order of hashtags is learned, and gold
+hashtags are dropped from the guidance with some probability, so that copying isn't all it learns.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ggm.generator.batch import GeneratorBatch, collate, collate_labels
+from ggm.generator.layout import drop_gold
+from ggm.generator.model import Generator
+from ggm.records import Guidance
+from ggm.features.posts import FeaturedPosts
+from ggm.training.recipes import GeneratorRecipe
+from ggm.training.trainer import FitResult, Progress, fit
+
+
+class GenerationStep(nn.Module):
+    """One training step of the generator as a module: a batch in, loss out."""
+
+    def __init__(self, generator: Generator, *, label_smoothing: float) -> None:
+        super().__init__()
+        self.generator = generator
+        self.label_smoothing = label_smoothing
+
+    def forward(self, labels: Tensor, **batch: Tensor) -> dict[str, Tensor]:
+        loss = self.generator.loss(GeneratorBatch(**batch), labels, label_smoothing=self.label_smoothing)
+        return {"loss": loss}
+
+    def train(self, mode: bool = True) -> GenerationStep:
+        """Training mode, but for the frozen part of the text encoder: no dropout where nothing learns."""
+        super().train(mode)
+        encoder = self.generator.text_model.get_encoder()
+        if not any(parameter.requires_grad for parameter in encoder.parameters()):
+            encoder.eval()
+        return self
+
+
+class GenerationCollator:
+    """Posts to a batch: guidance thinned, targets shuffled, everything padded.
+
+    Args:
+        data: Posts with features.
+        guidance: Of each post, in their order.
+        generator: For its layout.
+        recipe: Probabilities of dropping.
+        seed: Of all draws.
+    """
+
+    def __init__(
+        self,
+        data: FeaturedPosts,
+        guidance: Sequence[Guidance],
+        generator: Generator,
+        *,
+        recipe: GeneratorRecipe,
+        seed: int,
+    ) -> None:
+        self.data = data
+        self.guidance = [found.texts for found in guidance]
+        self.layout = generator.layout
+        self.pad_token_id = int(generator.input_tokenizer.pad_token_id)  # type: ignore[arg-type]
+        self.recipe = recipe
+        self.random = random.Random(seed)
+
+    def __call__(self, indices: list[int]) -> dict[str, Tensor]:
+        texts, labels = [], []
+        for index in indices:
+            post = self.data.posts[index]
+            found = drop_gold(
+                self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=self.random
+            )
+            described = self.random.random() >= self.recipe.description_drop
+            texts.append(self.layout.encode(post.description if described else "", found).input_ids)
+            labels.append(self.layout.labels(post.hashtags, rng=self.random))
+        batch = collate(
+            [self.data.features(index) for index in indices], input_ids=texts, pad_token_id=self.pad_token_id
+        )
+        return tensors_of(batch) | {"labels": collate_labels(labels)}
+
+
+def tensors_of(batch: GeneratorBatch) -> dict[str, Tensor]:
+    """A batch's tensors by name, without those it lacks."""
+    values: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def train_generator(
+    generator: Generator,
+    data: FeaturedPosts,
+    guidance: Sequence[Guidance],
+    recipe: GeneratorRecipe,
+    *,
+    seed: int,
+    output_dir: Path,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Train a generator in place.
+
+    Args:
+        generator: Frozen as it should be.
+        data: Training posts with features.
+        guidance: Of each post, in their order; empty ones train it without.
+        recipe: See `GeneratorRecipe`.
+        seed: Of order, draws and dropout.
+        output_dir: For the TensorBoard log.
+        progress: Told of each step.
+    """
+    torch.manual_seed(seed)
+    collator = GenerationCollator(data, guidance, generator, recipe=recipe, seed=seed)
+    return fit(
+        GenerationStep(generator, label_smoothing=recipe.label_smoothing),
+        range(len(data)),
+        collator,
+        optimiser=recipe.optimiser,
+        seed=seed,
+        output_dir=output_dir,
+        progress=progress,
+    )

@@ -1,0 +1,247 @@
+"""Recipes: a TOML file that holds every setting of a training run.
+
+One table a stage; an unknown key is an error. The recipe is saved beside what it trained.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ggm.errors import ConfigError
+from ggm.generator.decoding import DecodingConfig
+from ggm.ranking import RankingConfig
+from ggm.settings import from_dict
+
+
+def _positive(values: dict[str, float]) -> None:
+    for name, value in values.items():
+        if value <= 0:
+            raise ConfigError(f"{name} must be positive, got {value}")
+
+
+def _share(values: dict[str, float]) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name} must be within 0 and 1, got {value}")
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """AdamW with linear warm-up and decay (paper, appendix A: Adam, 6e-5, batches of 32).
+
+    Args:
+        learning_rate: Peak learning rate.
+        batch_size: Posts a step and device.
+        max_steps: Optimiser steps.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: Decoupled weight decay.
+        max_gradient_norm: Gradients are clipped to this norm.
+        gradient_accumulation_steps: Batches whose gradients are added up for one step.
+    """
+
+    learning_rate: float = 6e-5
+    batch_size: int = 32
+    max_steps: int = 1000
+    warmup_steps: int = 20
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0
+    gradient_accumulation_steps: int = 1
+
+    def __post_init__(self) -> None:
+        _positive(
+            {
+                "learning_rate": self.learning_rate,
+                "batch_size": self.batch_size,
+                "max_steps": self.max_steps,
+                "max_gradient_norm": self.max_gradient_norm,
+                "gradient_accumulation_steps": self.gradient_accumulation_steps,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class RetrieverRecipe:
+    """Contrastive training of the retriever (paper, section 3.2).
+
+    Args:
+        optimiser: See `OptimiserSettings`.
+        hidden_dim: Width of the residual video head.
+        dropout: Within the head, 0 to 1.
+        head_weight: How much of the trained head is blended with the pretrained similarity once
+            training is over, 0 to 1 (training itself uses 1).
+        initial_temperature: Reciprocal of the softmax temperature that training starts with.
+        mask_false_negatives: Whether pairs that share a hashtag are kept out of the negatives.
+        rare_hashtag_power: A post's hashtag is drawn with probability proportional to its
+            frequency to the power of minus this; 0 draws evenly.
+    """
+
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    hidden_dim: int = 512
+    dropout: float = 0.4
+    head_weight: float = 1.0
+    initial_temperature: float = 20.0
+    mask_false_negatives: bool = True
+    rare_hashtag_power: float = 0.5
+
+    def __post_init__(self) -> None:
+        _positive({"hidden_dim": self.hidden_dim, "initial_temperature": self.initial_temperature})
+        _share({"dropout": self.dropout, "head_weight": self.head_weight})
+
+
+@dataclass(frozen=True)
+class GeneratorRecipe:
+    """Training of the generator on frozen encoders' features (paper, section 3.2 and appendix A).
+
+    Args:
+        optimiser: See `OptimiserSettings`.
+        guidance: Where a training post's guidance comes from: ``retriever`` (the trained one, which
+            saw this very post), ``cross_fitted`` (for each fold a retriever that did not see it),
+            or ``none``.
+        folds: Number of folds of cross-fitting.
+        top_k: Guidance hashtags a post (the paper's best is 50).
+        gold_drop: Probability that a gold hashtag is dropped from a training post's guidance.
+        description_drop: Probability that a training post's description is left out, so that the
+            model also learns to live on the video alone.
+        label_smoothing: 0 is the paper's plain cross-entropy.
+        decoder_layers: Layers of the compact decoder.
+        audio_fusion: Reading of equation 3.
+        trained_encoder_layers: How many of the text encoder's top layers are trained; -1 for all of
+            it, embeddings included.
+        max_description_tokens: Longer descriptions are cut.
+        max_input_tokens: Description and guidance together.
+        max_target_tokens: Hashtags to write.
+        dropout: Of the compact decoder and of what the generator adds to its text model.
+        head_width: Width of one head of the cross-modal attentions.
+        normalise_tokens: Whether frame tokens pass a layer norm first (for convolutional features).
+        place_embeddings: Whether each place in the frame gets a learned embedding.
+    """
+
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    guidance: Literal["retriever", "cross_fitted", "none"] = "retriever"
+    folds: int = 4
+    top_k: int = 50
+    gold_drop: float = 1 / 3
+    description_drop: float = 0.0
+    label_smoothing: float = 0.0
+    decoder_layers: int = 3
+    audio_fusion: Literal["frame_query", "audio_query"] = "frame_query"
+    trained_encoder_layers: int = 0
+    max_description_tokens: int = 48
+    max_input_tokens: int = 256
+    max_target_tokens: int = 32
+    dropout: float = 0.1
+    head_width: int = 64
+    normalise_tokens: bool = False
+    place_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        _positive({"top_k": self.top_k,
+                "decoder_layers": self.decoder_layers,
+                "max_target_tokens": self.max_target_tokens,
+                "head_width": self.head_width,
+            })
+        _share(
+            {
+                "gold_drop": self.gold_drop,
+                "description_drop": self.description_drop,
+                "label_smoothing": self.label_smoothing,
+                "dropout": self.dropout,
+            }
+        )
+        if self.folds < 2:
+            raise ConfigError(f"folds must be at least 2, got {self.folds}")
+        if self.trained_encoder_layers < -1:
+            raise ConfigError(f"trained_encoder_layers must be -1 or more, got {self.trained_encoder_layers}")
+
+
+@dataclass(frozen=True)
+class ClassifierRecipe:
+    """The softmax classifier over the training vocabulary (paper, appendix A).
+
+    Args:
+        optimiser: See `OptimiserSettings`.
+        inputs: What it sees.
+        hidden_dim: Width of its hidden layer.
+        dropout: Before each layer.
+    """
+
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    inputs: Literal["video", "description", "both"] = "both"
+    hidden_dim: int = 512
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        _positive({"hidden_dim": self.hidden_dim})
+        _share({"dropout": self.dropout})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a run depends on, but the data.
+
+    Args:
+        name: For the model card.
+        seed: Of every random draw.
+        profile: Which pretrained parts, see `ggm.features`.
+        retriever: First stage.
+        generator: Second stage.
+        classifier: The baseline beside them.
+        decoding: How the trained generator writes.
+        ranking: How its hashtags and the guidance become one list.
+    """
+
+    name: str
+    seed: int = 0
+    profile: str = "compact"
+    retriever: RetrieverRecipe = field(default_factory=RetrieverRecipe)
+    generator: GeneratorRecipe = field(default_factory=GeneratorRecipe)
+    classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    ranking: RankingConfig = field(default_factory=RankingConfig)
+
+
+def load_recipe(path: Path | str, *, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: TOML file.
+        overrides: ``table.key=value`` settings, values in TOML, such as ``generator.guidance="none"``;
+            a value that isn't TOML is taken as text.
+
+    Raises:
+        ConfigError: If the file is missing or not TOML, or holds an unknown key or a bad value.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such recipe") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+    for override in overrides or []:
+        _override(values, override)
+    return from_dict(Recipe, values, where=str(path))
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """The same recipe with another seed."""
+    return replace(recipe, seed=seed)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"an override is written table.key=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = name.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"override {override!r}: {table} is not a table")
+    values[last] = value

@@ -1,0 +1,236 @@
+"""Contrastive training of the retriever (paper, section 3.2, "VLM-based Hashtag Retriever").
+
+A training pair is a video and one of its hashtags, drawn anew each time the post comes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ggm.errors import DataError
+from ggm.features.extract import FeatureExtractor
+from ggm.hashtags import Vocabulary
+from ggm.records import Guidance
+from ggm.retriever.loss import contrastive_loss
+from ggm.retriever.model import Retriever, RetrieverConfig
+from ggm.retriever.pool import HashtagPool
+from ggm.features.posts import FeaturedPosts, PooledFeatures, pooled_features
+from ggm.training.targets import hashtag_indices
+from ggm.training.recipes import RetrieverRecipe
+from ggm.training.trainer import FitResult, Progress, fit
+
+
+class ContrastiveStep(nn.Module):
+    """One training step of the retriever as a module: pairs in, loss out."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(
+        self,
+        frame_embeddings: Tensor,  # (B, F, E)
+        frame_pooled: Tensor,  # (B, F, C)
+        frame_mask: Tensor,  # (B, F)
+        hashtag_embeddings: Tensor,  # (B, E)
+        false_negatives: Tensor | None = None,  # (B, B)
+    ) -> dict[str, Tensor]:
+        videos = self.retriever.embed_videos(frame_embeddings, frame_pooled, frame_mask)
+        hashtags = self.retriever.embed_hashtags(hashtag_embeddings)
+        logits = self.retriever.logit_scale * videos @ hashtags.T
+        return {"loss": contrastive_loss(logits, false_negatives)}
+
+
+class PairCollator:
+    """Draws one hashtag a post and stacks the pairs.
+
+    Args:
+        pooled: Features of all posts.
+        post_hashtags: For each post the places of its hashtags in ``hashtag_embeddings``.
+        hashtag_embeddings: float32 (hashtags, embedding), of the frozen text tower.
+        recipe: For the drawing and the mask.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        pooled: PooledFeatures,
+        post_hashtags: Sequence[Sequence[int]],
+        hashtag_embeddings: Tensor,
+        *,
+        recipe: RetrieverRecipe,
+        seed: int,
+    ) -> None:
+        self.embeddings = torch.from_numpy(pooled.frame_embeddings)
+        self.pooled = torch.from_numpy(pooled.frame_pooled)
+        self.mask = torch.from_numpy(pooled.frame_mask)
+        self.hashtag_embeddings = hashtag_embeddings
+        self.post_hashtags = [np.asarray(indices) for indices in post_hashtags]
+        self.mask_false_negatives = recipe.mask_false_negatives
+        self.random = np.random.default_rng(seed)
+        counts = np.bincount(np.concatenate(self.post_hashtags), minlength=len(hashtag_embeddings))
+        weights = np.maximum(counts, 1).astype(np.float64) ** -recipe.rare_hashtag_power
+        self.probabilities = [weights[indices] / weights[indices].sum() for indices in self.post_hashtags]
+        self.carries = torch.zeros(len(self.post_hashtags), len(hashtag_embeddings), dtype=torch.bool)
+        for post, indices in enumerate(self.post_hashtags):
+            self.carries[post, indices] = True
+
+    def __call__(self, posts: list[int]) -> dict[str, Tensor]:
+        drawn = torch.tensor(
+            [int(self.random.choice(self.post_hashtags[post], p=self.probabilities[post])) for post in posts]
+        )
+        rows = torch.tensor(posts)
+        batch = {
+            "frame_embeddings": self.embeddings[rows],
+            "frame_pooled": self.pooled[rows],
+            "frame_mask": self.mask[rows],
+            "hashtag_embeddings": self.hashtag_embeddings[drawn],
+        }
+        if self.mask_false_negatives:
+            # A pair (i, j) is no negative where video i also carries the hashtag drawn for video j.
+            carried = self.carries[rows][:, drawn]
+            batch["false_negatives"] = carried & ~torch.eye(len(posts), dtype=torch.bool)
+        return batch
+
+
+def untrained_retriever(extractor: FeatureExtractor, recipe: RetrieverRecipe) -> Retriever:
+    """The retriever as pretrained: its heads add nothing yet."""
+    return Retriever(
+        RetrieverConfig(
+            embedding_dim=extractor.embedding_dim,
+            pooled_dim=extractor.pooled_dim,
+            hidden_dim=recipe.hidden_dim,
+            dropout=recipe.dropout,
+            head_weight=1.0,
+            initial_temperature=recipe.initial_temperature,
+        )
+    )
+
+
+def train_retriever(
+    data: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: RetrieverRecipe,
+    *,
+    vocabulary: Vocabulary,
+    seed: int,
+    output_dir: Path,
+    progress: Progress | None = None,
+) -> tuple[Retriever, FitResult]:
+    """Train the retriever's heads on frozen towers.
+
+    Args:
+        data: Training posts.
+        extractor: The frozen towers.
+        recipe: See `RetrieverRecipe`.
+        vocabulary: The hashtags that may be drawn.
+        seed: Of weights, order and draws.
+        output_dir: For the TensorBoard log.
+        progress: Told of each step.
+
+    Raises:
+        DataError: If no post carries a hashtag of the vocabulary.
+    """
+    hashtags = list(vocabulary)
+    places = hashtag_indices(data.posts, hashtags)
+    usable = [index for index, indices in enumerate(places) if indices]
+    if not usable:
+        raise DataError("no training post carries a hashtag of the vocabulary")
+    torch.manual_seed(seed)
+    retriever = untrained_retriever(extractor, recipe)
+    pooled = pooled_features(data)
+    retriever.standardise(torch.from_numpy(pooled.frame_pooled[pooled.frame_mask]))
+    collate = PairCollator(
+        PooledFeatures(pooled.frame_embeddings[usable], pooled.frame_pooled[usable], pooled.frame_mask[usable]),
+        [places[index] for index in usable],
+        torch.from_numpy(extractor.embed_hashtags(hashtags)),
+        recipe=recipe,
+        seed=seed,
+    )
+    result = fit(
+        ContrastiveStep(retriever),
+        range(len(usable)),
+        collate,
+        optimiser=recipe.optimiser,
+        seed=seed,
+        output_dir=output_dir,
+        progress=progress,
+    )
+    return retriever.with_head_weight(recipe.head_weight), result
+
+
+def build_pool(
+    hashtags: Sequence[str], retriever: Retriever, extractor: FeatureExtractor
+) -> HashtagPool:
+    """Embed hashtags once, as the pool that the retriever searches (paper, section 3.1)."""
+
+    def embed(texts: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+        with torch.inference_mode():
+            return retriever.embed_hashtags(torch.from_numpy(extractor.embed_hashtags(texts))).numpy()
+
+    return HashtagPool.build(hashtags, embed, retriever_fingerprint=retriever.fingerprint(extractor.fingerprint))
+
+
+def guidance_for(
+    data: FeaturedPosts, retriever: Retriever, pool: HashtagPool, *, top_k: int, chunk: int = 1024
+) -> list[Guidance]:
+    """The top-k pool hashtags for each post."""
+    pooled = pooled_features(data)
+    found: list[Guidance] = []
+    with torch.inference_mode():
+        for start in range(0, len(data), chunk):
+            part = slice(start, start + chunk)
+            queries = retriever.embed_videos(
+                torch.from_numpy(pooled.frame_embeddings[part]),
+                torch.from_numpy(pooled.frame_pooled[part]),
+                torch.from_numpy(pooled.frame_mask[part]),
+            ).numpy()
+            found += [Guidance(hits) for hits in pool.search_many(queries, top_k)]
+    return found
+
+
+def cross_fitted_guidance(
+    data: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: RetrieverRecipe,
+    *,
+    vocabulary: Vocabulary,
+    folds: int,
+    top_k: int,
+    seed: int,
+    output_dir: Path,
+    progress: Progress | None = None,
+) -> list[Guidance]:
+    """Guidance for training posts from retrievers that did not see them.
+
+    The retriever of each fold is trained on the other folds. Otherwise guidance looks better in
+    training than it will be, and the generator learns to trust it too much.
+
+    Raises:
+        DataError: If there are fewer posts than folds.
+    """
+    if len(data) < folds:
+        raise DataError(f"{len(data)} posts can't be cut into {folds} folds")
+    fold_of = np.random.default_rng(seed).permutation(len(data)) % folds
+    guidance = [Guidance()] * len(data)
+    for fold in range(folds):
+        inside, outside = np.flatnonzero(fold_of == fold).tolist(), np.flatnonzero(fold_of != fold).tolist()
+        retriever, _ = train_retriever(
+            data.subset(outside),
+            extractor,
+            recipe,
+            vocabulary=vocabulary,
+            seed=seed + fold,
+            output_dir=output_dir / f"fold-{fold}",
+            progress=progress,
+        )
+        pool = build_pool(list(vocabulary), retriever, extractor)
+        held_out = guidance_for(data.subset(inside), retriever, pool, top_k=top_k)
+        for index, found in zip(inside, held_out, strict=True):
+            guidance[index] = found
+    return guidance

@@ -1,0 +1,160 @@
+"""The bootstrap where its distribution is known, and against a loop that spells it out."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ggm.evaluation import bootstrap
+from ggm.evaluation.bootstrap import bootstrap_mean, bootstrap_ratio, paired_bootstrap
+
+SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+
+
+def slow_means(values: np.ndarray, num_resamples: int, seed: int) -> list[float]:
+    random = np.random.default_rng(seed)
+    draws = random.integers(len(values), size=(num_resamples, len(values)))
+    return [float(np.mean([values[post] for post in draw])) for draw in draws]
+
+
+def test_two_posts_worked_by_hand() -> None:
+    # Two draws of {0, 1} have the mean 0, 1/2, 1 with probabilities 1/4, 1/2, 1/4.
+    wide = bootstrap_mean([0.0, 1.0], num_resamples=4000, confidence=0.95)
+    assert (wide.mean, wide.low, wide.high, wide.num_posts) == (0.5, 0.0, 1.0, 2)
+    narrow = bootstrap_mean([0.0, 1.0], num_resamples=4000, confidence=0.4)
+    assert (narrow.low, narrow.high) == (0.5, 0.5)
+
+
+def test_width_is_that_of_the_normal_approximation_for_many_posts() -> None:
+    scores = np.random.default_rng(1).random(2000)
+    interval = bootstrap_mean(scores, num_resamples=2000)
+    half_width = 1.96 * scores.std() / np.sqrt(len(scores))
+    assert interval.high - interval.low == pytest.approx(2 * half_width, rel=0.06)
+    assert interval.mean == pytest.approx(scores.mean())
+
+
+@given(scores=SCORES, seed=st.integers(0, 100))
+@settings(max_examples=40, deadline=None)
+def test_interval_equals_the_slow_twin(scores: list[float], seed: int) -> None:
+    values = np.array(scores)
+    interval = bootstrap_mean(values, num_resamples=50, confidence=0.9, seed=seed)
+    low, high = np.quantile(slow_means(values, 50, seed), [0.05, 0.95])
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
+    assert interval.mean == pytest.approx(values.mean())
+
+
+def test_drawing_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.random.default_rng(2).random(30)
+    whole = bootstrap_mean(scores, num_resamples=101)
+    monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", 200)
+    blocked = bootstrap_mean(scores, num_resamples=101)
+    assert (blocked.low, blocked.high) == pytest.approx((whole.low, whole.high), abs=1e-12)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    scores = np.random.default_rng(3).random(40)
+    assert bootstrap_mean(scores, seed=5) == bootstrap_mean(scores, seed=5)
+    assert bootstrap_mean(scores, seed=5) != bootstrap_mean(scores, seed=6)
+
+
+def test_equal_scores_leave_no_doubt() -> None:
+    interval = bootstrap_mean([0.25] * 7)
+    assert (interval.mean, interval.low, interval.high) == (0.25, 0.25, 0.25)
+
+
+def test_ratio_weighs_posts_by_their_wholes() -> None:
+    interval = bootstrap_ratio([1, 0, 3], [4, 0, 4], num_resamples=500)
+    assert interval.mean == 0.5  # not the mean of 1/4, 0 and 3/4
+    assert interval.low == 0.0  # only the empty post may be drawn
+    assert interval.high == 0.75
+    nothing = bootstrap_ratio([0, 0], [0, 0])
+    assert (nothing.mean, nothing.low, nothing.high) == (0.0, 0.0, 0.0)
+
+
+@given(scores=SCORES)
+@settings(max_examples=20, deadline=None)
+def test_ratio_of_wholes_of_one_is_the_mean(scores: list[float]) -> None:
+    assert bootstrap_ratio(scores, np.ones(len(scores)), num_resamples=50) == bootstrap_mean(
+        scores, num_resamples=50
+    )
+
+
+def test_paired_worked_by_hand() -> None:
+    # Differences are 1 and 0: the drawn mean is 0 with probability 1/4, and never below.
+    result = paired_bootstrap([1.0, 0.5], [0.0, 0.5], num_resamples=4000)
+    assert (result.difference, result.low, result.high, result.num_posts) == (0.5, 0.0, 1.0, 2)
+    assert result.p_value == pytest.approx(2 * 0.25, abs=0.04)
+
+
+def test_pairing_finds_what_hides_in_the_spread_of_posts() -> None:
+    random = np.random.default_rng(4)
+    difficulty = random.random(200)
+    better = difficulty + 0.02 + random.normal(0, 0.01, 200)
+    result = paired_bootstrap(better, difficulty)
+    assert result.low > 0.015
+    assert result.p_value == pytest.approx(2 / 2001)
+    first, second = bootstrap_mean(better), bootstrap_mean(difficulty)
+    assert first.low < second.high  # their own intervals overlap
+
+
+def test_equal_systems_do_not_differ() -> None:
+    scores = np.random.default_rng(5).random(50)
+    result = paired_bootstrap(scores, scores)
+    assert (result.difference, result.low, result.high, result.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+@given(first=SCORES, seed=st.integers(0, 50), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_swapping_the_systems_changes_the_sign_alone(
+    first: list[float], seed: int, data: st.DataObject
+) -> None:
+    second = data.draw(st.lists(st.floats(0, 1), min_size=len(first), max_size=len(first)))
+    there = paired_bootstrap(first, second, num_resamples=60, seed=seed)
+    back = paired_bootstrap(second, first, num_resamples=60, seed=seed)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.p_value == back.p_value
+    assert 0 < there.p_value <= 1
+
+
+def test_p_value_is_honest_where_nothing_differs() -> None:
+    random = np.random.default_rng(6)
+    p_values = [
+        paired_bootstrap(random.random(60), random.random(60), num_resamples=200, seed=run).p_value
+        for run in range(200)
+    ]
+    assert 0.01 < np.mean(np.array(p_values) < 0.05) < 0.11
+
+
+def test_what_cannot_be_drawn_from_is_refused() -> None:
+    for bad in ([], [np.nan], [np.inf], [[0.1, 0.2]]):
+        with pytest.raises(ValueError, match="scores must be finite"):
+            bootstrap_mean(bad)
+        with pytest.raises(ValueError, match="scores must be finite"):
+            bootstrap_ratio(bad, [1.0])
+        with pytest.raises(ValueError, match="scores must be finite"):
+            paired_bootstrap(bad, bad)
+    with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
+        paired_bootstrap([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
+        bootstrap_ratio([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="wholes must not be negative"):
+        bootstrap_ratio([1.0], [-1.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_resamples": 0}, "num_resamples must be at least 1"),
+        ({"confidence": 1.0}, "confidence must be between 0 and 1"),
+        ({"confidence": 0.0}, "confidence must be between 0 and 1"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
+    for call in (
+        lambda: bootstrap_mean([1.0], **options),
+        lambda: bootstrap_ratio([1.0], [1.0], **options),
+        lambda: paired_bootstrap([1.0], [1.0], **options),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

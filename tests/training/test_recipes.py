@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from ggm.errors import ConfigError
+from ggm.training.recipes import GeneratorRecipe, OptimiserSettings, load_recipe, with_seed
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_loads(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_overrides_change_single_settings(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('name = "r"\n[generator]\ntop_k = 10\n', encoding="utf-8")
+    recipe = load_recipe(path, overrides=["generator.guidance=none", "generator.optimiser.max_steps=7", "seed=3"])
+    assert recipe.generator.guidance == "none"
+    assert recipe.generator.optimiser.max_steps == 7
+    assert recipe.generator.top_k == 10
+    assert recipe.seed == 3
+    assert with_seed(recipe, 4).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        ('name = "r"\n[generator]\ntop_k = 0\n', None, "top_k must be positive"),
+        ('name = "r"\n[generator]\ntopk = 5\n', None, "unknown key topk"),
+        ('name = "r"\n[generator]\ngold_drop = 1.5\n', None, "gold_drop must be within 0 and 1"),
+        ('name = "r"\n[generator]\nguidance = "self"\n', None, "guidance"),
+        ('name = "r"\n[generator]\nfolds = 1\n', None, "folds must be at least 2"),
+        ("name = ", None, "not a readable TOML"),
+        ('name = "r"\n', "seed", "written table.key=value"),
+        ('name = "r"\n', "name.x=1", "name is not a table"),
+    ],
+)
+def test_bad_recipes_are_refused_with_the_reason(
+    tmp_path: Path, text: str, override: str | None, message: str
+) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(path, overrides=[override] if override else None)
+
+
+def test_a_missing_recipe_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml: no such recipe"):
+        load_recipe(tmp_path / "absent.toml")
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    assert OptimiserSettings().learning_rate == 6e-5
+    assert OptimiserSettings().batch_size == 32
+    assert GeneratorRecipe().top_k == 50
+    with pytest.raises(ConfigError, match="trained_encoder_layers"):
+        GeneratorRecipe(trained_encoder_layers=-2)
