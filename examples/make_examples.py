@@ -21,14 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-WIDTH, HEIGHT = 480, 640
+PORTRAIT = (480, 640)
+LANDSCAPE = (640, 480)
 FRAMES_PER_SECOND = 24
 SECONDS = 6
 SAMPLE_RATE_HZ = 32_000
 
 Samples = npt.NDArray[np.float64]
 Box = tuple[float, float, float]
-"""Centre x, centre y and height of what is seen, in pixels of the photograph; always 3:4."""
+"""Centre x, centre y and height of what is seen, in pixels of the photograph."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Example:
         start: What the camera sees first.
         end: What it sees last.
         sound: Makes samples of shape (SECONDS * SAMPLE_RATE_HZ,), within -1 to 1, from a seeded generator.
+        size: Width and height of the video.
+        crf: The encoder's constant rate factor; higher makes smaller files.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Example:
     start: Box
     end: Box
     sound: Callable[[np.random.Generator], Samples]
+    size: tuple[int, int] = PORTRAIT
+    crf: int = 29
 
 
 def _time() -> Samples:
@@ -123,8 +128,9 @@ EXAMPLES = (
         "She has been staring at me like this all morning",
         ("cat", "kitten", "catsofinstagram", "pet"),
         (225, 150, 300),
-        (215, 125, 210),
+        (215, 140, 245),
         purr,
+        LANDSCAPE,
     ),
     Example(
         "coffee",
@@ -150,7 +156,7 @@ EXAMPLES = (
         "Lift-off just after sunset",
         ("rocket", "launch", "space", "falcon9"),
         (330, 240, 374),
-        (325, 214, 427),
+        (325, 213.5, 427),
         engine,
     ),
     Example(
@@ -161,6 +167,7 @@ EXAMPLES = (
         (400, 436, 760),
         (560, 436, 540),
         space,
+        crf=33,
     ),
     Example(
         "photographer",
@@ -175,15 +182,15 @@ EXAMPLES = (
 
 
 def frames(photograph: Image.Image, example: Example) -> Iterator[npt.NDArray[np.uint8]]:
-    """The frames, uint8 (HEIGHT, WIDTH, 3), from the first view to the last, with a gentle start and stop."""
+    """The frames, uint8 (height, width, 3), from the first view to the last, with a gentle start and stop."""
     count = SECONDS * FRAMES_PER_SECOND
     for index in range(count):
         t = index / (count - 1)
         eased = t * t * (3 - 2 * t)
         x, y, height = (a + (b - a) * eased for a, b in zip(example.start, example.end, strict=True))
-        width = height * WIDTH / HEIGHT
+        width = height * example.size[0] / example.size[1]
         box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        yield np.asarray(photograph.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box=box))
+        yield np.asarray(photograph.resize(example.size, Image.Resampling.BICUBIC, box=box))
 
 
 def write_video(example: Example, photographs: Path, path: Path) -> None:
@@ -196,9 +203,10 @@ def write_video(example: Example, photographs: Path, path: Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = container.add_stream(
-            "libx264", rate=FRAMES_PER_SECOND, options={"crf": "29", "preset": "slow"}
+            "libx264", rate=FRAMES_PER_SECOND, options={"crf": str(example.crf), "preset": "slow"}
         )
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.width, video.height = example.size
+        video.pix_fmt = "yuv420p"
         # One thread, so that the bytes don't depend on the machine.
         video.codec_context.thread_count = 1
         video.codec_context.gop_size = FRAMES_PER_SECOND
@@ -210,7 +218,9 @@ def write_video(example: Example, photographs: Path, path: Path) -> None:
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         for start in range(0, len(samples), 1024):
-            chunk = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
+            chunk = av.AudioFrame.from_ndarray(
+                samples[None, start : start + 1024], format="fltp", layout="mono"
+            )
             chunk.sample_rate, chunk.pts = SAMPLE_RATE_HZ, start
             chunk.time_base = Fraction(1, SAMPLE_RATE_HZ)
             container.mux(sound.encode(chunk))

@@ -100,7 +100,13 @@ def write_siglip(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     tokenizer = byte_tokenizer(max_length=24)
     config = SiglipConfig(
-        text_config={**_text(tokenizer), "max_position_embeddings": 24, "projection_size": 16},
+        text_config={
+            **_text(tokenizer),
+            "max_position_embeddings": 24,
+            "projection_size": 16,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+        },
         vision_config=_vision(patch_size=16),
     )
     SiglipModel(config).save_pretrained(folder)
@@ -175,7 +181,7 @@ def write_whisper(folder: Path, *, seed: int = 0) -> Path:
     )
     WhisperModel(config).save_pretrained(folder)
     WhisperFeatureExtractor(
-        feature_size=8, sampling_rate=8000, hop_length=80, chunk_length=2, n_fft=200
+        feature_size=8, sampling_rate=16000, hop_length=160, chunk_length=2, n_fft=400
     ).save_pretrained(folder)
     return folder
 

@@ -37,6 +37,7 @@ from ggm.features.text import TextModel, TextModelConfig, load_text_model
 from ggm.generator.batch import GeneratorBatch, collate
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.decoding import DecodingConfig
+from ggm.generator.layout import ensure_separator
 from ggm.generator.model import Generator
 from ggm.hashtags import Vocabulary
 from ggm.ranking import RankingConfig
@@ -143,6 +144,8 @@ class Bundle:
 
 def build_generator(config: GeneratorConfig, text: TextModel) -> Generator:
     """Join the generator's own parts and a text model, and freeze what training leaves alone."""
+    for tokenizer in (text.input_tokenizer, text.output_tokenizer):
+        ensure_separator(tokenizer, text_model=text.model)
     generator = Generator(
         config, text_model=text.model, input_tokenizer=text.input_tokenizer, output_tokenizer=text.output_tokenizer
     )

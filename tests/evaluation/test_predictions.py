@@ -16,6 +16,7 @@ from ggm.errors import DataError
 from ggm.evaluation.predictions import (
     Prediction,
     compare_predictions,
+    first,
     read_predictions,
     score_predictions,
     write_predictions,
@@ -223,3 +224,9 @@ def test_scoring_a_saved_file_needs_no_model(tmp_path: Path) -> None:
         "assert not {'torch', 'transformers', 'av'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cutting_keeps_the_best_hashtags_and_everything_else() -> None:
+    prediction = Prediction("1", "s", ("a", "b", "c"), (3.0, 2.0, 1.0), ("b",), ("b", "d"))
+    assert first([prediction], 2) == [Prediction("1", "s", ("a", "b"), (3.0, 2.0), ("b",), ("b", "d"))]
+    assert first([prediction], None) == [prediction]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -172,7 +173,7 @@ def test_scores_are_shares_in_descending_order(family: str, make_generator: Any,
             scores = [hashtag.score for hashtag in answer]
             assert scores == sorted(scores, reverse=True)
             assert all(0 <= score <= 1 for score in scores)
-            assert len(set(h.text.casefold() for h in answer)) == len(answer)
+            assert len({h.text.casefold() for h in answer}) == len(answer)
 
 
 def test_ranking_by_hand() -> None:
@@ -253,7 +254,7 @@ def test_no_ngram_is_repeated(make_generator: Any, mixed_batch: Any, monkeypatch
         )
         for ids in answers.pop().sequences[:, 1:].tolist():
             ids = ids[: ids.index(1)] if 1 in ids else ids
-            bigrams = list(zip(ids, ids[1:], strict=False))
+            bigrams = list(pairwise(ids))
             if len(set(bigrams)) < len(bigrams):
                 return True
         return False

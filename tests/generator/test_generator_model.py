@@ -378,7 +378,7 @@ def test_activation_checkpointing_changes_no_gradient(
 ) -> None:
     gradients = []
     for enabled in (False, True):
-        generator = make_generator(family, dropout=0.0)
+        generator = make_generator(family, spread=0.1, dropout=0.0)
         for module in generator.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
@@ -399,7 +399,7 @@ def test_activation_checkpointing_changes_no_gradient(
         generator.activation_checkpointing_disable()
         assert not generator.text_model.is_activation_checkpointing
     for plain, checkpointed in zip(*gradients, strict=True):
-        torch.testing.assert_close(plain, checkpointed, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(plain, checkpointed, atol=1e-4, rtol=1e-3)
 
 
 def test_runs_in_bfloat16(make_generator: Any, mixed_batch: Any, posts: Any) -> None:

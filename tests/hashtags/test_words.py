@@ -68,6 +68,7 @@ KEPT_WHOLE = (
         ("YouTubeChannel", "youtube channel"),
         ("TikTokMadeMeBuyIt", "tiktok made me buy it"),
         ("PhD", "phd"),
+        ("LetsGoAtNight", "lets go at night"),  # goat is a word too
         ("CaféColdweather", "café cold weather"),
         ("ПриветМир", "привет мир"),
         ("X\u030cuY\u030ca", "x\u030cu y\u030ca"),  # capitals with an accent that has no letter of its own

@@ -8,21 +8,24 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
-from media.everything import decode_everything
-from videos import frame_colour, frame_pixels, which_frame, write_video
 
 from ggm.media import MediaLimits, decode_video, gop
 from ggm.media.container import choose_video_stream, open_container
 from ggm.media.decode import decode_frames
 from ggm.media.limits import DEFAULT_LIMITS
+from media.everything import decode_everything
+from videos import frame_colour, frame_pixels, which_frame, write_video
 
+PLAIN_B = {"bf": "2", "x264-params": "scenecut=0:b-adapt=0:b-pyramid=none"}
 B_FRAMES = {"bf": "3", "x264-params": "scenecut=0:b-adapt=0:b-pyramid=normal"}
+OPEN_GOP = {"bf": "3", "x264-params": "scenecut=0:b-adapt=0:open-gop=1"}
+INTRA_REFRESH = {"x264-params": "scenecut=0:intra-refresh=1"}
 FILES = {
     "h264_gop60": ("a.mp4", {"seconds": 9, "fps": 20, "gop": 60, "options": B_FRAMES}),
     "h264_gop250": ("a.mp4", {"seconds": 14, "fps": 20, "gop": 250, "options": B_FRAMES}),
-    "h264_plain_b": ("a.mp4", {"seconds": 4, "gop": 12, "options": {"bf": "2", "x264-params": "scenecut=0:b-adapt=0:b-pyramid=none"}}),
-    "h264_open_gop": ("a.mp4", {"seconds": 8, "gop": 10, "options": {"bf": "3", "x264-params": "scenecut=0:b-adapt=0:open-gop=1"}}),
-    "h264_intra_refresh": ("a.mp4", {"seconds": 8, "gop": 10, "options": {"x264-params": "scenecut=0:intra-refresh=1"}}),
+    "h264_plain_b": ("a.mp4", {"seconds": 4, "gop": 12, "options": PLAIN_B}),
+    "h264_open_gop": ("a.mp4", {"seconds": 8, "gop": 10, "options": OPEN_GOP}),
+    "h264_intra_refresh": ("a.mp4", {"seconds": 8, "gop": 10, "options": INTRA_REFRESH}),
     "h264_annex_b": ("a.ts", {"seconds": 8, "gop": 15, "options": B_FRAMES}),
     "h264_mkv": ("a.mkv", {"seconds": 8, "gop": 15, "options": B_FRAMES}),
     "h264_flv": ("a.flv", {"seconds": 3, "gop": 15, "sound": False}),
@@ -66,7 +69,7 @@ def test_pixels_are_those_of_decoding_everything(files, name, seeking, monkeypat
 
 def test_only_needed_packets_are_decoded(tmp_path) -> None:
     path = write_video(tmp_path / "a.mp4", seconds=60, gop=40, sound=False,
-                       options={"bf": "2", "x264-params": "scenecut=0:b-adapt=0:b-pyramid=none"})  # fmt: skip
+                       options=PLAIN_B)  # fmt: skip
     decoded = decode_frames(path, limits=DEFAULT_LIMITS, short_side=None)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -4,9 +4,9 @@ import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from videos import write_video
 
 from ggm.media import nal
+from videos import write_video
 
 IDR, P_USED, B_UNUSED, SEI, SPS, PPS = 0x65, 0x41, 0x01, 0x06, 0x67, 0x68
 

@@ -121,7 +121,7 @@ def build_clipart(
         splits = grouped_split(map(_to_post, rendered), groups, seed=seed)
         summary = _summarise(out, splits, groups, dropped)
         _write(building, rendered, splits, groups)
-        write_json(_metadata(summary, items, origin, seed, limit), building / METADATA_NAME)
+        write_json(_metadata(summary, rendered, origin, seed, limit), building / METADATA_NAME)
         shutil.rmtree(building / ".source", ignore_errors=True)
         if out.exists():
             out.rmdir()
@@ -283,11 +283,11 @@ def _summarise(
 
 
 def _metadata(
-    summary: ClipartSummary, items: Sequence[CleanItem], origin: list[str], seed: int, limit: int | None
+    summary: ClipartSummary, rendered: Sequence[_Rendered], origin: list[str], seed: int, limit: int | None
 ) -> dict[str, Any]:
     facts = asdict(summary)
     del facts["folder"]
-    licences = Counter(statement for item in items for statement in item.art.licences)
+    licences = Counter(statement for done in rendered for statement in done.item.art.licences)
     return {
         "name": "clipart",
         "format_version": FORMAT_VERSION,

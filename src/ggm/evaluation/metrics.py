@@ -168,7 +168,7 @@ def num_predicted(predicted: HashtagLists) -> PostScores:
     return np.array([len(_distinct(hashtags)) for hashtags in predicted], float)
 
 
-_key = lru_cache(maxsize=1 << 17)(key)  # the same hashtags come again and again: a tenth of the time
+_key = lru_cache(maxsize=1 << 17)(key)  # the same hashtags come again and again
 
 
 def _distinct(hashtags: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,19 @@ def read_predictions(path: str | Path) -> list[Prediction]:
             raise DataError(f"{path}, line {number}: {error}") from error
         predictions.append(prediction)
     return predictions
+
+
+def first(predictions: Sequence[Prediction], count: int | None) -> list[Prediction]:
+    """The same predictions cut to their best hashtags.
+
+    Args:
+        predictions: Of any system.
+        count: How many hashtags a post; None keeps all.
+    """
+    return [
+        replace(prediction, hashtags=prediction.hashtags[:count], scores=prediction.scores[:count])
+        for prediction in predictions
+    ]
 
 
 def score_predictions(

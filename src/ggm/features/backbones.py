@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from transformers.image_processing_utils import BaseImageProcessor
 
+_VISION: Final = "a vision transformer"
+
 _IMAGE_SETTINGS: Final = (
     "do_resize",
     "size",
@@ -55,22 +57,18 @@ def load_backbones(profile: Profile, *, local_files_only: bool = False) -> Encod
         profile.retriever, wanted="a CLIP or SigLIP style model", local_files_only=local_files_only
     )
     _check_two_towers(retriever, profile.retriever)
-    return Encoders(
-        frames=PretrainedFrameEncoder(
-            retriever,
-            load_image_processor(profile.retriever, local_files_only=local_files_only),
-            vision=load_model(
-                profile.vision, wanted="a vision transformer", local_files_only=local_files_only
-            ),
-            vision_processor=load_image_processor(profile.vision, local_files_only=local_files_only),
-        ),
-        hashtags=PretrainedHashtagEncoder(
-            retriever, load_tokenizer(profile.retriever, local_files_only=local_files_only)
-        ),
-        sound=None
-        if profile.audio is None
-        else load_sound_encoder(profile.audio, local_files_only=local_files_only),
-    )
+    vision = load_model(profile.vision, wanted=_VISION, local_files_only=local_files_only)
+    retriever_processor = load_image_processor(profile.retriever, local_files_only=local_files_only)
+    vision_processor = load_image_processor(profile.vision, local_files_only=local_files_only)
+    with checkpoint_errors(profile.vision, wanted=_VISION):
+        frames = PretrainedFrameEncoder(
+            retriever, retriever_processor, vision=vision, vision_processor=vision_processor
+        )
+    tokenizer = load_tokenizer(profile.retriever, local_files_only=local_files_only)
+    sound = None
+    if profile.audio is not None:
+        sound = load_sound_encoder(profile.audio, local_files_only=local_files_only)
+    return Encoders(frames, PretrainedHashtagEncoder(retriever, tokenizer), sound)
 
 
 def load_seq2seq(

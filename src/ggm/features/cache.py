@@ -213,6 +213,4 @@ def _stored(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _checksums(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, int]:
-    return {
-        name: zlib.crc32(np.ascontiguousarray(array).data) for name, array in arrays.items()
-    }
+    return {name: zlib.crc32(np.ascontiguousarray(array).data) for name, array in arrays.items()}

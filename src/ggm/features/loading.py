@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from safetensors import SafetensorError
 from transformers import AutoModel
 from transformers.utils import logging
 
@@ -13,6 +15,17 @@ from ggm.errors import CheckpointError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_WRONG_KIND: Final = (
+    AttributeError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+"""What loading a damaged checkpoint, or one of another kind, raises."""
 
 
 @contextmanager
@@ -44,12 +57,9 @@ def checkpoint_errors(checkpoint: str, *, wanted: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise CheckpointError(
-            f"{checkpoint}: cannot load {wanted}: {_first_line(error)}. "
-            "Is the name right? On a machine without a hub, fetch it elsewhere with "
-            f"'hf download {checkpoint} --local-dir FOLDER' and name that folder instead, "
-            "or use the profile 'compact', which needs no download"
+            f"{checkpoint}: cannot load {wanted}: {_first_line(error)}. {_advice(checkpoint)}"
         ) from error
-    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except _WRONG_KIND as error:
         raise CheckpointError(
             f"{checkpoint}: this is not {wanted}, or it is damaged: {_first_line(error)}"
         ) from error
@@ -76,6 +86,16 @@ def load_model(
             f"such as {broken[0]}; name a checkpoint of that kind"
         )
     return model.eval()  # type: ignore[no-any-return]
+
+
+def _advice(checkpoint: str) -> str:
+    if Path(checkpoint).exists() or checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1:
+        return "Name a folder that a checkpoint was saved to with all its files, or a hub id"
+    return (
+        "Is the name right? On a machine without a hub, fetch it elsewhere with "
+        f"'hf download {checkpoint} --local-dir FOLDER' and name that folder instead, "
+        "or use the profile 'compact', which needs no download"
+    )
 
 
 def _first_line(error: BaseException) -> str:

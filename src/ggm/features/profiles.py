@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from ggm.errors import ConfigError
@@ -80,8 +79,3 @@ def profile(name_or_profile: str | Profile) -> Profile:
     if name_or_profile not in PROFILES:
         raise ConfigError(f"no profile {name_or_profile!r}; there are {', '.join(sorted(PROFILES))}")
     return PROFILES[name_or_profile]
-
-
-def is_local(checkpoint: str) -> bool:
-    """Whether a checkpoint's name is a directory here rather than a hub id."""
-    return Path(checkpoint).is_dir()

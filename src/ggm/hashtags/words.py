@@ -95,11 +95,11 @@ def _split_chunk(chunk: str) -> list[str]:
     if sum(_is_scrap(piece) for piece in pieces) * 2 > len(pieces):  # sPoNgEbOb: mere decoration
         pieces = _split_at_boundaries(whole)
     words: list[str] = []
-    for piece in pieces:
+    for piece in _merge_creator_words(pieces):
         is_acronym = len(pieces) > 1 and piece.isupper() and len(piece) <= _MAX_ACRONYM_LENGTH
         lower = piece.lower()
         words += [lower] if is_acronym else _split_run(lower)
-    return _merge_creator_words(words)
+    return words
 
 
 def _split_at_boundaries(chunk: str) -> list[str]:
@@ -212,17 +212,22 @@ def _split_run(run: str) -> list[str]:
     return pieces
 
 
-def _merge_creator_words(words: list[str]) -> list[str]:
-    """Join neighbours that together are one known word: you + tube, i + phone."""
+def _merge_creator_words(pieces: list[str]) -> list[str]:
+    """Join neighbours that together are one known word: You + Tube, i + Phone; but not Go + At."""
     merged: list[str] = []
     start = 0
-    while start < len(words):
-        end = min(start + _MAX_MERGED_PIECES, len(words))
-        while end > start + 1 and "".join(words[start:end]) not in CREATOR_WORDS:
+    while start < len(pieces):
+        end = min(start + _MAX_MERGED_PIECES, len(pieces))
+        while end > start + 1 and not _is_creator_word(pieces[start:end]):
             end -= 1
-        merged.append("".join(words[start:end]))
+        merged.append("".join(pieces[start:end]))
         start = end
     return merged
+
+
+def _is_creator_word(pieces: list[str]) -> bool:
+    lower = [piece.lower() for piece in pieces]
+    return "".join(lower) in CREATOR_WORDS and not SHORT_WORDS.issuperset(lower)
 
 
 @cache

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -66,7 +66,10 @@ def check_file(path: str | os.PathLike[str], *, limits: MediaLimits) -> int:
 
 
 def reraise_if_out_of_memory(error: BaseException) -> None:
-    """Keep a lack of memory from passing for a damaged packet."""
+    """Keep a lack of memory in a decoder from passing for a damaged packet.
+
+    When reading (not decoding) fails for it, that is damage: a size field which says absurd things.
+    """
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         raise MemoryError(str(error)) from error
 
@@ -91,7 +94,6 @@ def open_container(path: str | os.PathLike[str], *, limits: MediaLimits) -> Iter
             metadata_errors="replace",
         )
     except (av.FFmpegError, MemoryError) as error:
-        reraise_if_out_of_memory(error)
         reason = getattr(error, "strerror", None) or error
         raise MediaFormatError(f"{path}: not a video, or cut off or damaged: {reason}") from error
     with container:
@@ -177,11 +179,9 @@ def frame_step(stream: VideoStream) -> int:
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:
     """The stream's packets from here on, skipping what can't be read."""
     for _ in range(_MAX_READ_ERRORS):
-        packets = container.demux(stream)
-        try:
-            for packet in packets:
+        # After an error the same container reads on behind it.
+        with suppress(av.FFmpegError, MemoryError):
+            for packet in container.demux(stream):
                 if packet.size:  # the empty one at the end only asks the decoder to flush
                     yield packet
             return
-        except (av.FFmpegError, MemoryError) as error:
-            reraise_if_out_of_memory(error)

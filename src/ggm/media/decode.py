@@ -12,7 +12,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ggm.errors import MediaFormatError
+from ggm.errors import MediaFormatError, MediaTimeoutError
 from ggm.media.container import (
     VideoPacket,
     check_duration,
@@ -65,14 +65,18 @@ def decode_video(
         MediaNotFoundError: If there is no such file, or it can't be read.
         MediaFormatError: If it isn't a video, is damaged beyond use, or has no frame.
         MediaLimitError: If it exceeds a limit.
+        MediaTimeoutError: If there isn't enough memory; only `DecodingWorker` limits the time.
         ValueError: If an option is out of range.
     """
     check_options(short_side=short_side, sound_rate_hz=sound_rate_hz, sound_seconds=sound_seconds)
     check_file(path, limits=limits)
-    decoded = decode_frames(path, limits=limits, short_side=short_side)
-    if sound_rate_hz is None:
-        return Video(decoded.frames, None, decoded.duration_seconds, decoded.notices)
-    sound, sound_notices = decode_sound(path, rate_hz=sound_rate_hz, seconds=sound_seconds, limits=limits)
+    try:
+        decoded = decode_frames(path, limits=limits, short_side=short_side)
+        if sound_rate_hz is None:
+            return Video(decoded.frames, None, decoded.duration_seconds, decoded.notices)
+        sound, sound_notices = decode_sound(path, rate_hz=sound_rate_hz, seconds=sound_seconds, limits=limits)
+    except MemoryError:
+        raise MediaTimeoutError(f"{path}: decoding needs more memory than it may take") from None
     return Video(decoded.frames, sound, decoded.duration_seconds, (*decoded.notices, *sound_notices))
 
 

@@ -98,18 +98,17 @@ class DecodingWorker:
         with self._lock:
             process = self._running()
             try:
-                video = process.decode(
+                return process.decode(
                     request, timeout_seconds=self.timeout_seconds, max_bytes=self.memory_bytes
                 )
-            except MediaTimeoutError:
-                self._end()  # its memory is full, or it is dead
-                raise
-            except MediaError:
-                raise  # an answer like any other: the process is fine
+            except MediaError as error:
+                if isinstance(error, MediaTimeoutError):
+                    self._end()  # its memory is full, or it is dead
+                # The process only knows the absolute path; name the file as the caller did.
+                raise type(error)(str(error).replace(request.path, os.fspath(path), 1)) from None
             except BaseException:
                 self._end()  # such as an interrupt: half an answer may be left in the pipe
                 raise
-            return video
 
     def close(self) -> None:
         """End the process. A later call of `decode` starts another."""

@@ -20,7 +20,6 @@ from ggm.media.container import (
     has_sound,
     open_container,
     read_packets,
-    reraise_if_out_of_memory,
 )
 from ggm.media.gop import build_index
 from ggm.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -107,8 +106,7 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
     for packet in itertools.chain(read_packets(container, stream), [None]):
         try:
             frames = stream.codec_context.decode(packet)
-        except (av.FFmpegError, MemoryError) as error:
-            reraise_if_out_of_memory(error)
+        except (av.FFmpegError, MemoryError):
             continue
         if frames:
             return frames[0]

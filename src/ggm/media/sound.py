@@ -104,8 +104,7 @@ class _Reading:
                 for packet in self._container.demux(self._stream):
                     yield from self._decode(packet)
                 return
-            except (av.FFmpegError, MemoryError) as error:
-                reraise_if_out_of_memory(error)
+            except av.FFmpegError:
                 self.damaged += 1
 
     def _decode(self, packet: av.Packet[AudioStream]) -> list[AudioFrame]:

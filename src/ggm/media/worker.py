@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from ggm.errors import MediaError, MediaTimeoutError
+from ggm.errors import MediaError
 from ggm.media.decode import decode_video
 from ggm.media.protocol import (
     ClosedError,
@@ -32,17 +32,16 @@ _GUESSED_IDLE_BYTES = 1024**3
 
 def main(arguments: list[str]) -> None:
     """Answer requests until the owner hangs up."""
-    memory_bytes = int(arguments[0])
     # An interrupt in a terminal reaches the whole group; the owner decides what happens to us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _claim_pipes()
-    _limit_process(memory_bytes)
+    _limit_process(int(arguments[0]))
     with contextlib.suppress(ClosedError):
         write_header(answers, {"ready": True})
         while True:
             request = Request.from_header(read_header(requests))
             _limit_computing(request.cpu_seconds)
-            _answer(answers, request, memory_bytes=memory_bytes)
+            _answer(answers, request)
 
 
 def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -86,7 +85,7 @@ def _idle_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def _answer(answers: BinaryIO, request: Request, *, memory_bytes: int) -> None:
+def _answer(answers: BinaryIO, request: Request) -> None:
     try:
         video = decode_video(
             request.path,
@@ -97,9 +96,6 @@ def _answer(answers: BinaryIO, request: Request, *, memory_bytes: int) -> None:
         )
     except MediaError as error:
         write_error(answers, error)
-    except MemoryError:
-        needed = f"needed more than {memory_bytes / 1024**2:,.0f} MiB of memory"
-        write_error(answers, MediaTimeoutError(f"{request.path}: decoding {needed} and was ended"))
     except Exception as error:  # a bug of ours or of a decoder must not end a bulk run
         write_error(answers, MediaError(f"{request.path}: decoding failed: {type(error).__name__}: {error}"))
     else:

@@ -125,13 +125,14 @@ def model_info(
     if as_json:
         sys.stdout.write(json.dumps([asdict(count) for count in counts], indent=2) + "\n")
         return
-    table = Table("part", "checkpoint", "parameters", "of them used")
+    table = Table("part", "checkpoint", "parameters", "trained", "in checkpoint", box=None, padding=(0, 2))
+    for column in table.columns[2:]:
+        column.justify = "right"
     for count in counts:
-        table.add_row(count.part, count.checkpoint, f"{count.parameters:,}", f"{count.used:,}")
-    table.add_section()
-    table.add_row(
-        "total", "", f"{sum(count.parameters for count in counts):,}", f"{sum(count.used for count in counts):,}"
-    )
+        sizes = (count.parameters, count.trainable, count.in_checkpoint)
+        table.add_row(count.part, count.checkpoint, *(f"{size:,}" for size in sizes))
+    totals = (sum(c.parameters for c in counts), sum(c.trainable for c in counts), sum(c.in_checkpoint for c in counts))
+    table.add_row("[bold]total[/]", "", *(f"[bold]{size:,}[/]" for size in totals))
     out.print(table)
 
 

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ggm.corpus.manifest import BadRow, load_dataset, read_manifest, write_json_lines, write_manifest
+from ggm.errors import DataError
+from ggm.records import Post
+
+
+def post(folder: Path, id_: str = "a", *, hashtags: tuple[str, ...] = ("winter",), **more: str) -> Post:
+    video = folder / "videos" / f"{id_}.mp4"
+    video.parent.mkdir(exist_ok=True)
+    video.touch()
+    return Post(id=id_, video=video, description=more.pop("description", ""), hashtags=hashtags, **more)
+
+
+def write_rows(folder: Path, *rows: object) -> Path:
+    path = folder / "manifest.jsonl"
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
+    )
+    return path
+
+
+def test_a_manifest_that_was_written_is_read_back(tmp_path: Path) -> None:
+    posts = [
+        post(
+            tmp_path,
+            "a",
+            hashtags=("FirstSnow", "日本"),
+            description='Line\nbreak, "quotes", é',
+            author="ann",
+            split="train",
+        ),
+        post(tmp_path, "b", created_at="2015-01-31T10:00:00Z"),
+    ]
+    path = tmp_path / "manifest.jsonl"
+    assert write_manifest(posts, path) == 2
+    assert list(read_manifest(path)) == posts
+
+
+def test_videos_inside_the_folder_are_written_relative_so_that_the_dataset_can_be_moved(
+    tmp_path: Path,
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    elsewhere = tmp_path / "elsewhere.mp4"
+    elsewhere.touch()
+    outside = Post(id="b", video=elsewhere, description="", hashtags=("x1",))
+    write_manifest([post(old), outside], old / "manifest.jsonl")
+    rows = [json.loads(line) for line in (old / "manifest.jsonl").read_text().splitlines()]
+    assert rows[0] == {"id": "a", "video": "videos/a.mp4", "description": "", "hashtags": ["winter"]}
+    assert rows[1]["video"] == str(elsewhere)
+    new = old.rename(tmp_path / "new")
+    assert [p.video for p in read_manifest(new / "manifest.jsonl")] == [new / "videos" / "a.mp4", elsewhere]
+
+
+def test_hashtags_come_out_canonical_and_once(tmp_path: Path) -> None:
+    post(tmp_path)
+    path = write_rows(
+        tmp_path, {"id": "a", "video": "videos/a.mp4", "hashtags": ["#Winter", "winter", "ＳＮＯＷ"]}
+    )
+    assert next(read_manifest(path)).hashtags == ("Winter", "SNOW")
+
+
+GOOD = {"id": "a", "video": "videos/a.mp4", "description": "x", "hashtags": ["winter"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("{not json", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ([1], "object is expected, got list"),
+        ({**GOOD, "tags": ["x"]}, "unknown field 'tags'"),
+        ({**GOOD, "id": ""}, "id is missing"),
+        ({**GOOD, "id": 7}, "id must be a string, got int"),
+        ({**GOOD, "video": None}, "video is missing"),
+        ({**GOOD, "video": "videos/none.mp4"}, "no video .*none.mp4"),
+        ({**GOOD, "video": "videos"}, "no video"),
+        ({**GOOD, "video": "videos/\0.mp4"}, "character that no text has"),
+        ({**GOOD, "hashtags": []}, "no hashtag"),
+        ({**GOOD, "hashtags": "winter"}, "list of strings"),
+        ({**GOOD, "hashtags": ["#"]}, "row 2"),
+        ({**GOOD, "description": ["x"]}, "description must be a string"),
+        ({**GOOD, "description": "\ud800"}, "character that no text has"),
+        ({**GOOD, "id": "first"}, "'first' occurs twice"),
+    ],
+)
+def test_a_bad_row_is_named_or_set_aside(tmp_path: Path, row: object, reason: str) -> None:
+    post(tmp_path)
+    path = write_rows(tmp_path, {**GOOD, "id": "first"}, row, {**GOOD, "id": "last"})
+    with pytest.raises(DataError, match=f"row 2.*{reason}|{reason}.*row 2|^.*row 2.*$") as caught:
+        list(read_manifest(path))
+    assert str(path) in str(caught.value)
+    bad: list[BadRow] = []
+    assert [p.id for p in read_manifest(path, on_bad_row=bad.append)] == ["first", "last"]
+    assert [one.number for one in bad] == [2]
+    if reason != "row 2":
+        import re
+
+        assert re.search(reason, bad[0].reason)
+
+
+def test_bytes_that_are_not_utf8_spoil_their_row_only(tmp_path: Path) -> None:
+    post(tmp_path)
+    line = json.dumps(GOOD).encode()
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(line.replace(b'"x"', b'"\xff"') + b"\n\n" + line + b"\r\n")
+    bad: list[BadRow] = []
+    assert [p.id for p in read_manifest(path, on_bad_row=bad.append)] == ["a"]
+    assert [(one.number, "UTF-8" in one.reason) for one in bad] == [(1, True)]
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    post(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(GOOD), encoding="utf-8-sig")
+    assert [p.id for p in read_manifest(tmp_path / "manifest.jsonl")] == ["a"]
+
+
+def test_videos_need_not_be_there_when_only_the_text_is_wanted(tmp_path: Path) -> None:
+    path = write_rows(tmp_path, GOOD)
+    assert [p.id for p in read_manifest(path, check_videos=False)] == ["a"]
+
+
+def test_reading_is_lazy(tmp_path: Path) -> None:
+    post(tmp_path)
+    posts = read_manifest(write_rows(tmp_path, GOOD, "broken"))
+    assert next(posts).id == "a"
+    with pytest.raises(DataError, match="row 2"):
+        next(posts)
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jsonl: can't be read"):
+        list(read_manifest(tmp_path / "none.jsonl"))
+
+
+def test_a_failure_while_writing_leaves_the_old_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_json_lines([{"n": 1}], path)
+
+    def rows():  # type: ignore[no-untyped-def]
+        yield {"n": 2}
+        raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError, match="broken off"):
+        write_json_lines(rows(), path)
+    assert path.read_text() == '{"n": 1}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_dataset_folder(tmp_path: Path) -> None:
+    posts = [
+        post(tmp_path, "a", split="train"),
+        post(tmp_path, "b", split="test"),
+        post(tmp_path, "c", split="train"),
+        post(tmp_path, "d"),
+    ]
+    write_manifest(posts, tmp_path / "manifest.jsonl")
+    (tmp_path / "dataset.json").write_text('{"name": "n"}')
+    dataset = load_dataset(tmp_path)
+    assert [p.id for p in dataset.posts] == ["a", "b", "c", "d"]
+    assert {name: [p.id for p in part] for name, part in dataset.splits.items()} == {
+        "train": ["a", "c"],
+        "test": ["b"],
+    }
+    assert dataset.split("test") == (posts[1],)
+    assert dataset.metadata == {"name": "n"}
+    assert "train=2" in repr(dataset)
+    with pytest.raises(DataError, match="no split 'validation'; there is train, test"):
+        dataset.split("validation")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("{", "can't be read as JSON"), ("[]", "object is expected, got list")]
+)
+def test_damaged_metadata_is_refused(tmp_path: Path, content: str, reason: str) -> None:
+    write_manifest([post(tmp_path)], tmp_path / "manifest.jsonl")
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(DataError, match=reason):
+        load_dataset(tmp_path)
+
+
+def test_a_dataset_without_a_usable_post_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no usable post"):
+        load_dataset(write_rows(tmp_path, "broken").parent, on_bad_row=lambda _: None)
+
+
+@given(description=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))
+def test_any_description_survives(description: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.jsonl"
+        original = Post(id="a", video=Path(folder) / "v.mp4", description=description, hashtags=("x1",))
+        write_manifest([original], path)
+        assert list(read_manifest(path, check_videos=False)) == [original]
