@@ -153,7 +153,7 @@ EXAMPLES = (
     Example(
         "rocket",
         "rocket.jpg",
-        "Lift-off just after sunset",
+        "Ready on the pad at dusk",
         ("rocket", "launch", "space", "falcon9"),
         (330, 240, 374),
         (325, 213.5, 427),

@@ -60,7 +60,7 @@ def drawing(shape: int, *, size: int = 60, colour: tuple[int, int, int] = (200, 
     image = Image.new("RGBA", (size, size), (0, 0, 0, 0))
     pen = ImageDraw.Draw(image)
     cell = size // 4
-    pen.rectangle((0, 0, size - 1, size - 1), outline=(*colour, 255), width=3)
+    pen.rectangle((0, 0, size - 1, size - 1), outline=(*colour, 255), width=max(1, size // 20))
     for bit in range(9):
         if shape >> bit & 1:
             x, y = (bit % 3) * cell + cell // 2, (bit // 3) * cell + cell // 2

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ggm.corpus import clipart
+from ggm.corpus import clipart, render
 from ggm.corpus.clipart import build_clipart
 from ggm.corpus.manifest import load_dataset
 from ggm.errors import DataError
@@ -18,10 +18,10 @@ from ggm.errors import DataError
 
 @pytest.fixture
 def filled(library: Any) -> Any:
-    for n in range(10):
+    for n in range(6):
         library.add(
-            f"things/thing{'abcdefghij'[n]}",
-            title=f"Thing {'abcdefghij'[n]}",
+            f"things/thing{'abcdef'[n]}",
+            title=f"Thing {'abcdef'[n]}",
             tags=["thing", f"kind {n}a"],
             shape=37 * n + 1,
         )
@@ -36,12 +36,13 @@ def filled(library: Any) -> Any:
 
 @pytest.fixture
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames are drawn, but their hash stands for the video: the encoder is slow."""
+    """A hash of two frames stands for the video: the encoder is slow."""
 
     def write(frames: Iterator[Image.Image], path: Path) -> None:
         path.write_text(hashlib.sha256(b"".join(frame.tobytes() for frame in frames)).hexdigest())
 
-    monkeypatch.setattr(clipart.render, "write_video", write)
+    monkeypatch.setattr(render, "write_video", write)
+    monkeypatch.setattr(render, "NUM_FRAMES", 2)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -55,7 +56,7 @@ def test_a_dataset_is_built(filled: Any, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     summary = build_clipart(out, source=filled.root, progress=lambda *step: seen.append(step))
     dataset = load_dataset(out)
-    assert len(dataset.posts) == 14
+    assert len(dataset.posts) == 10
     assert summary.folder == out
     assert summary.posts_per_split == {
         name: len(dataset.split(name)) for name in ("train", "validation", "test")
@@ -64,13 +65,13 @@ def test_a_dataset_is_built(filled: Any, tmp_path: Path) -> None:
         "not stated to be public domain": 1,
         "picture unreadable, too large or too small": 1,
     }
-    assert (summary.groups, summary.hashtags, summary.frequent_hashtags) == (11, 13, 1)
+    assert (summary.groups, summary.hashtags, summary.frequent_hashtags) == (7, 9, 1)
     by_id = {post.id: post for post in dataset.posts}
     assert by_id["things/thingc"].description == "Thing c"
     assert by_id["things/thingc"].hashtags == ("thing", "kind2a")
     assert by_id["things/thingc"].author == "Ann Onymous"
     assert by_id["things/thingc"].video == out / "videos/things/thingc.mp4"
-    assert ("render", 15, 15) in seen
+    assert ("render", 11, 11) in seen
     assert sorted(p.name for p in out.iterdir()) == [
         "dataset.json",
         "manifest.jsonl",
@@ -96,7 +97,7 @@ def test_a_series_and_pictures_that_look_alike_share_a_split(filled: Any, tmp_pa
 def test_licence_facts_are_recorded(filled: Any, tmp_path: Path) -> None:
     build_clipart(tmp_path / "out", source=filled.root, seed=5)
     facts = json.loads((tmp_path / "out/dataset.json").read_text())
-    assert facts["licence_statements"] == {"http://web.resource.org/cc/PublicDomain": 14}
+    assert facts["licence_statements"] == {"http://web.resource.org/cc/PublicDomain": 10}
     assert (facts["seed"], facts["made_from"], facts["dropped"]["not stated to be public domain"]) == (
         5,
         ["unpacked folder"],
@@ -172,7 +173,7 @@ def test_a_limit_takes_a_random_sample_that_the_seed_decides(filled: Any, tmp_pa
         summary = build_clipart(tmp_path / name, source=filled.root, limit=5, seed=seed)
         chosen.append([p.id for p in load_dataset(tmp_path / name).posts])
     assert chosen[0] == chosen[1] != chosen[2]
-    assert summary.dropped["beyond the limit"] == 10
+    assert summary.dropped["beyond the limit"] == 6
 
 
 @pytest.mark.usefixtures("no_encoder")

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggm.corpus.manifest import BadRow, load_dataset, read_manifest, write_json_lines, write_manifest
@@ -193,6 +193,7 @@ def test_a_dataset_without_a_usable_post_is_refused(tmp_path: Path) -> None:
         load_dataset(write_rows(tmp_path, "broken").parent, on_bad_row=lambda _: None)
 
 
+@settings(max_examples=60, deadline=None)
 @given(description=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))
 def test_any_description_survives(description: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

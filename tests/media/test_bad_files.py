@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ggm.errors import MediaError, MediaFormatError, MediaLimitError, MediaNotFoundError
-from ggm.media import DecodingWorker, MediaLimits, decode_video
+from ggm.media import DecodingWorker, MediaLimits, decode, decode_video, gop
 from ggm.media.probe import probe
 from videos import which_frame, write_video
 
@@ -202,6 +202,20 @@ def test_a_file_cut_off_behind_its_index_gives_what_is_there(tmp_path, reader) -
     assert "of 20.0 s" in video.notices[0]
     last = round(video.frames.timestamps_seconds[-1] * 10)
     assert which_frame(video.frames.pixels[-1]) == last % 125
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path, clip, monkeypatch) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(clip.read_bytes())
+    other = write_video(tmp_path / "b.mp4", seconds=3, fps=7, size=(32, 32))
+
+    def exchange(*arguments, **options):
+        index = gop.build_index(*arguments, **options)
+        path.write_bytes(other.read_bytes())
+        return index
+
+    monkeypatch.setattr(decode, "build_index", exchange)
+    refused(decode_video, path, MediaFormatError, "changed")
 
 
 def test_a_title_that_is_not_unicode(tmp_path, reader) -> None:

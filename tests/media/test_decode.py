@@ -181,9 +181,9 @@ def test_a_single_frame(tmp_path) -> None:
 def test_twenty_minutes(tmp_path) -> None:
     path = write_video(tmp_path / "a.mp4", seconds=1200, fps=1, size=(32, 32), sound=False, gop=30,
                        options={"preset": "ultrafast"})  # fmt: skip
-    begin = time.perf_counter()
+    begin = time.process_time()
     decoded = decode_frames(path, limits=DEFAULT_LIMITS, short_side=None)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     assert decoded.duration_seconds == pytest.approx(1200, abs=1.1)
     np.testing.assert_allclose(decoded.frames.timestamps_seconds, np.arange(40, 1200, 80), atol=1.1)
     assert decoded.packets_decoded <= 15 * 30

@@ -222,12 +222,10 @@ def test_what_it_said_last_is_in_the_error(tmp_path, monkeypatch, clip) -> None:
         (folder / "__init__.py").touch()
     (package / "worker.py").write_text("raise RuntimeError('broken on purpose')")
     monkeypatch.setattr(guard, "_PACKAGE_ROOT", tmp_path)
-    with (
-        DecodingWorker() as worker,
-        pytest.raises(MediaError, match=r"didn't start.*broken on purpose") as caught,
-    ):
+    worker = DecodingWorker()
+    with pytest.raises(MediaError, match=r"(?s)didn't start.*broken on purpose"):
         worker.decode(clip)
-    assert "broken on purpose" in str(caught.value)
+    worker.close()
 
 
 def test_the_current_folder_is_not_trusted(tmp_path, monkeypatch, clip) -> None:

@@ -255,14 +255,16 @@ def _checked_class_embeddings(values: npt.ArrayLike) -> Tensor:
 
 
 def _cropped(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """The central square of the image whose short side is first made 256."""
+    """The central square of the image as if its short side had been made 256 before."""
     width, height = image.size
-    if min(width, height) != _SHORT_SIDE:
-        scale = _SHORT_SIDE / min(width, height)
-        width, height = max(_SHORT_SIDE, round(width * scale)), max(_SHORT_SIDE, round(height * scale))
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - _INPUT_SIDE) // 2, (height - _INPUT_SIDE) // 2
-    return np.asarray(image.crop((left, top, left + _INPUT_SIDE, top + _INPUT_SIDE)))
+    if min(width, height) == _SHORT_SIDE:
+        left, top = (width - _INPUT_SIDE) // 2, (height - _INPUT_SIDE) // 2
+        return np.asarray(image.crop((left, top, left + _INPUT_SIDE, top + _INPUT_SIDE)))
+    # Only the square is resized: a ribbon of 8000 by 16 pixels would become a huge image.
+    side = min(width, height) * _INPUT_SIDE / _SHORT_SIDE
+    left_edge, top_edge = (width - side) / 2, (height - side) / 2
+    box = (left_edge, top_edge, left_edge + side, top_edge + side)
+    return np.asarray(image.resize((_INPUT_SIDE, _INPUT_SIDE), Image.Resampling.BICUBIC, box=box))
 
 
 def _letterboxed(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
@@ -116,7 +117,6 @@ def choose_video_stream(
     streams = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
     if not streams:
         raise MediaFormatError(f"{path}: has no video stream")
-    # Without a decoder the stream's context is None, whatever the type stubs say.
     decodable = [stream for stream in streams if _has_decoder(stream)]
     if not decodable:
         raise MediaFormatError(f"{path}: no decoder for its video codec")
@@ -131,13 +131,14 @@ def choose_video_stream(
     return stream
 
 
+def sound_streams(container: InputContainer) -> list[AudioStream]:
+    """The sound streams that can be decoded."""
+    return [stream for stream in container.streams.audio if _has_decoder(stream)]
+
+
 def _has_decoder(stream: Stream) -> bool:
+    # Without a decoder the stream's context is None, whatever the type stubs say.
     return getattr(stream, "codec_context", None) is not None
-
-
-def has_sound(container: InputContainer) -> bool:
-    """Whether there is a sound stream that can be decoded."""
-    return any(_has_decoder(stream) for stream in container.streams.audio)
 
 
 def read_only(container: InputContainer, stream: Stream) -> None:

@@ -23,7 +23,7 @@ from ggm.media.container import (
     open_container,
     reraise_if_out_of_memory,
 )
-from ggm.media.gop import PacketIndex, PacketPolicy, PacketReader, SeekError, build_index, plan
+from ggm.media.gop import Int64Array, PacketIndex, PacketPolicy, PacketReader, SeekError, build_index, plan
 from ggm.media.limits import DEFAULT_LIMITS, MediaLimits, check_options
 from ggm.media.pictures import FrameConverter
 from ggm.media.sample import sample_timestamps, shown_at, to_ticks
@@ -115,12 +115,15 @@ def decode_frames(path: MediaPath, *, limits: MediaLimits, short_side: int | Non
         notices.append(f"the pictures end after {duration:.1f} s of {declared:.1f} s")
 
     ticks = to_ticks(sample_timestamps(duration), time_base=index.time_base)
-    if index.exact:
-        wanted, result = _decode_exact(path, index, ticks, limits=limits, short_side=short_side)
-        origin = index.first_tick
-    else:
-        wanted, result = ticks, _decode_in_order(path, index, ticks, limits=limits, short_side=short_side)
-        origin = 0
+    try:
+        if index.exact:
+            wanted, result = _decode_exact(path, index, ticks, limits=limits, short_side=short_side)
+            origin = index.first_tick
+        else:
+            wanted, result = ticks, _decode_in_order(path, index, ticks, limits=limits, short_side=short_side)
+            origin = 0
+    except SeekError:
+        raise MediaFormatError(f"{path}: changed while it was read") from None
     if not result.pictures:
         raise MediaFormatError(f"{path}: no frame could be decoded, all are damaged")
     if result.packets_damaged:
@@ -153,39 +156,37 @@ def _decode_exact(
     starts = index.timestamps[shown]
     positions = shown[shown_at(starts - index.first_tick, ticks)]
     wanted = [int(tick) for tick in index.timestamps[positions]]
-    for may_seek in (True, False):
-        try:
-            with open_container(path, limits=limits) as container:
-                stream = choose_video_stream(container, path=path, limits=limits)
-                converter = _converter(stream, short_side=short_side)
-                reader = PacketReader(container, stream, index=index, may_seek=may_seek)
-                return wanted, _decode_groups(stream, reader, index, positions.tolist(), converter)
-        except SeekError:
-            if not may_seek:
-                raise MediaFormatError(f"{path}: changed while it was read") from None
-    raise AssertionError("unreachable")
+    try:
+        result = _decode_groups(path, index, positions, may_seek=True, limits=limits, short_side=short_side)
+    except SeekError:
+        result = _decode_groups(path, index, positions, may_seek=False, limits=limits, short_side=short_side)
+    return wanted, result
 
 
 def _decode_groups(
-    stream: VideoStream,
-    reader: PacketReader,
+    path: MediaPath,
     index: PacketIndex,
-    positions: list[int],
-    converter: FrameConverter,
+    positions: Int64Array,
+    *,
+    may_seek: bool,
+    limits: MediaLimits,
+    short_side: int | None,
 ) -> _Pass:
-    policy = PacketPolicy(stream)
     result = _Pass()
-    for group in plan(index, positions):
-        wanted = set(group.wanted)
-        picker = _Picker([int(index.timestamps[position]) for position in group.wanted], converter, result)
-        for position, packet in reader.read(group.start, group.stop):
-            if position in wanted or not policy.may_drop(packet):
-                for frame in _decode_packet(stream, packet, result):
-                    picker.offer(frame.pts, frame)
-        for frame in _decode_packet(stream, None, result):
-            picker.offer(frame.pts, frame)
-        picker.finish()
-        stream.codec_context.flush_buffers()
+    with open_container(path, limits=limits) as container:
+        stream = choose_video_stream(container, path=path, limits=limits)
+        policy, converter = PacketPolicy(stream), _converter(stream, short_side=short_side)
+        reader = PacketReader(container, stream, index=index, may_seek=may_seek)
+        for group in plan(index, positions.tolist()):
+            picker = _Picker([int(index.timestamps[wanted]) for wanted in group.wanted], converter, result)
+            for position, packet in reader.read(group.start, group.stop):
+                if position in group.wanted or not policy.may_drop(packet):
+                    for frame in _decode_packet(stream, packet, result):
+                        picker.offer(frame.pts, frame)
+            for frame in _decode_packet(stream, None, result):
+                picker.offer(frame.pts, frame)
+            picker.finish()
+            stream.codec_context.flush_buffers()
     return result
 
 

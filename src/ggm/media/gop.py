@@ -24,7 +24,7 @@ from ggm.media.container import VideoPacket, frame_step, read_packets
 Int64Array = npt.NDArray[np.int64]
 
 _SELF_CONTAINED_KEYFRAMES = frozenset(
-    {"vp8", "vp9", "av1", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "png"}
+    {"vp8", "vp9", "av1", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "png", "rawvideo"}
 )
 _MAX_PACKETS = 4_000_000
 _SEEK_OVER_BYTES = 4 * 1024**2

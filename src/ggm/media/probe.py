@@ -17,9 +17,9 @@ from ggm.media.container import (
     check_file,
     choose_video_stream,
     declared_duration,
-    has_sound,
     open_container,
     read_packets,
+    sound_streams,
 )
 from ggm.media.gop import build_index
 from ggm.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -76,8 +76,7 @@ def probe(path: str | os.PathLike[str], *, limits: MediaLimits = DEFAULT_LIMITS)
     with open_container(path, limits=limits) as container:
         stream = choose_video_stream(container, path=path, limits=limits)
         duration = declared_duration(container, stream)
-        sound = has_sound(container)
-        audio_codec = container.streams.audio[0].codec_context.codec.canonical_name if sound else None
+        sounds = sound_streams(container)
         if duration is None:
             with open_container(path, limits=limits) as again:
                 indexed = choose_video_stream(again, path=path, limits=limits)
@@ -92,9 +91,9 @@ def probe(path: str | os.PathLike[str], *, limits: MediaLimits = DEFAULT_LIMITS)
             width=width,
             height=height,
             rotation_degrees=Orientation.of(frame).rotation_degrees,
-            has_sound=sound,
+            has_sound=bool(sounds),
             video_codec=stream.codec_context.codec.canonical_name,
-            audio_codec=audio_codec,
+            audio_codec=sounds[0].codec_context.codec.canonical_name if sounds else None,
             container=container.format.name,
             frame_rate_hz=float(stream.average_rate) if stream.average_rate else None,
             size_bytes=size_bytes,

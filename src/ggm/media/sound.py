@@ -13,7 +13,7 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from ggm.media.container import open_container, read_only, reraise_if_out_of_memory
+from ggm.media.container import open_container, read_only, reraise_if_out_of_memory, sound_streams
 from ggm.media.limits import MediaLimits
 from ggm.records import Sound
 
@@ -35,7 +35,7 @@ def decode_sound(
         The sound, or None when there is none or it can't be decoded, and notices of damage.
     """
     with open_container(path, limits=limits) as container:
-        streams = [stream for stream in container.streams.audio if _has_decoder(stream)]
+        streams = sound_streams(container)
         if not streams:
             lost = bool(container.streams.audio)
             return None, ("the sound was left out: no decoder for its codec",) if lost else ()
@@ -46,11 +46,6 @@ def decode_sound(
         return None, ("the sound was left out: it is damaged or empty",)
     notices = (f"{reading.damaged} damaged sound packets were skipped",) if reading.damaged else ()
     return Sound(samples, rate_hz), notices
-
-
-def _has_decoder(stream: AudioStream) -> bool:
-    # Without a decoder the stream's context is None, whatever the type stubs say.
-    return getattr(stream, "codec_context", None) is not None
 
 
 class _Reading:

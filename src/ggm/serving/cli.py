@@ -29,7 +29,8 @@ app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
 
-out = Console()
+_WIDE = 150  # columns of what is piped to a file, where rich would assume 80
+out = Console(width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True)
 
 SOURCE_STYLES = {"guidance": "green", "vocabulary": "cyan", "novel": "magenta"}
@@ -272,7 +273,8 @@ def score(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    table = Table("system", "posts", "ROUGE-1", "ROUGE-2", "F1", "recall@10", "recall@50", "hashtags", "first minus it, ROUGE-1")
+    titles = ("system", "posts", "ROUGE-1", "ROUGE-2", "F1", "recall@10", "recall@50", "hashtags", "ROUGE-1: first minus it")
+    table = Table(*titles, box=None, padding=(0, 1))
     for index, value in enumerate(scores):
         difference = _difference(comparisons[index - 1]["rouge_1"]) if index else ""
         table.add_row(

@@ -32,9 +32,18 @@ class GenerationStep(nn.Module):
         self.generator = generator
         self.label_smoothing = label_smoothing
 
-    def forward(self, labels: Tensor, **batch: Tensor) -> dict[str, Tensor]:
-        loss = self.generator.loss(GeneratorBatch(**batch), labels, label_smoothing=self.label_smoothing)
-        return {"loss": loss}
+    def forward(  # by name: Trainer gives a forward of any keywords more than a batch
+        self,
+        labels: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        frame_tokens: Tensor,
+        frame_mask: Tensor,
+        sound_tokens: Tensor | None = None,
+        sound_mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        batch = GeneratorBatch(input_ids, attention_mask, frame_tokens, frame_mask, sound_tokens, sound_mask)
+        return {"loss": self.generator.loss(batch, labels, label_smoothing=self.label_smoothing)}
 
     def train(self, mode: bool = True) -> GenerationStep:
         """Training mode, but for the frozen part of the text encoder: no dropout where nothing learns."""
