@@ -15,7 +15,7 @@ from ggm.errors import BundleError, GgmError, MediaError
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
-from ggm.media.probe import MediaLimits
+from ggm.media.limits import MediaLimits
 from ggm.ranking import rank
 from ggm.records import GeneratedHashtag, Guidance, Recommendation, RecommendedHashtag, Source, Video, VideoFeatures
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoints import write_base_checkpoints
 
+from checkpoints import write_base_checkpoints
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.profiles import Profile
 from ggm.records import Frames, Sound, Video
@@ -16,7 +16,13 @@ MakeVideo = Callable[..., Video]
 
 
 def make_video(
-    seed: int = 0, *, frames: int = 3, height: int = 40, width: int = 64, sound_samples: int = 0, rate_hz: int = 8000
+    seed: int = 0,
+    *,
+    frames: int = 3,
+    height: int = 40,
+    width: int = 64,
+    sound_samples: int = 0,
+    rate_hz: int = 8000,
 ) -> Video:
     """Noise: every frame and every sound differs."""
     random = np.random.default_rng(seed)

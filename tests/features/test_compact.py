@@ -149,7 +149,9 @@ def test_class_embeddings_are_those_of_the_names(compact: FeatureExtractor) -> N
     rows = frames_encoder(compact).class_embeddings.numpy()
     assert rows.shape == (1000, 384)
     for place in (0, 281, 999):
-        np.testing.assert_allclose(rows[place], compact.embed_descriptions([class_names()[place]])[0], atol=1e-3)
+        np.testing.assert_allclose(
+            rows[place], compact.embed_descriptions([class_names()[place]])[0], atol=1e-3
+        )
 
 
 def test_class_embeddings_of_another_encoder_are_refused(compact: FeatureExtractor) -> None:
@@ -161,7 +163,8 @@ def test_class_embeddings_of_another_encoder_are_refused(compact: FeatureExtract
 
 
 @pytest.mark.parametrize(
-    ("rows", "reason"), [(np.ones((3, 384)), r"must be \(1000, width\)"), (np.ones((1000, 384)), "unit length")]
+    ("rows", "reason"),
+    [(np.ones((3, 384)), r"must be \(1000, width\)"), (np.ones((1000, 384)), "unit length")],
 )
 def test_broken_class_embeddings_are_refused(rows: np.ndarray, reason: str) -> None:
     with pytest.raises(CheckpointError, match=reason):
@@ -190,7 +193,17 @@ def test_frames_can_be_fine_tuned(compact: FeatureExtractor) -> None:
 def test_computed_embeddings_are_rounded_to_half_precision(
     compact: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ggm.features.compact.class_names", lambda: ("cat", "sports car", "a very long name of a thing"))
+    monkeypatch.setattr(
+        "ggm.features.compact.class_names", lambda: ("cat", "sports car", "a very long name of a thing")
+    )
     rows = compute_class_embeddings(text_encoder(compact))
     np.testing.assert_array_equal(rows, rows.astype(np.float16).astype(np.float32))
     np.testing.assert_allclose(rows[1], compact.embed_descriptions(["sports car"])[0], atol=1e-3)
+
+
+def test_crop_is_that_of_the_whole_image_resized(compact: FeatureExtractor) -> None:
+    photograph = data.chelsea()[:, :450]  # 450 x 300: resized to 384 x 256, the square begins at (80, 16)
+    prepared = frames_encoder(compact).prepare(photograph[None])["pixels"][0].permute(1, 2, 0).numpy()
+    resized = Image.fromarray(photograph).resize((384, 256), Image.Resampling.BICUBIC)
+    expected = (np.asarray(resized.crop((80, 16, 304, 240)), np.float32) - 127) / 128
+    assert np.abs(prepared - expected).mean() < 1 / 128

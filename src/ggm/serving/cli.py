@@ -152,9 +152,14 @@ def corpus_clipart(
     from ggm.corpus.clipart import build_clipart
 
     with _progress() as bar:
-        summary = build_clipart(
-            folder, source=source, seed=seed, limit=limit, workers=workers, progress=bar("videos")
-        )
+        stages: dict[str, Callable[..., None]] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bar(stage)
+            stages[stage](done, total)
+
+        summary = build_clipart(folder, source=source, seed=seed, limit=limit, workers=workers, progress=report)
     _print_settings(summary)
 
 
