@@ -141,6 +141,18 @@ class Bundle:
             hashtags, self.embed_hashtags, retriever_fingerprint=self.retriever.fingerprint(self.extractor.fingerprint)
         )
 
+    def with_head_weight(self, head_weight: float) -> Bundle:
+        """The same bundle with the retriever's heads blended differently, and the pool embedded anew.
+
+        Args:
+            head_weight: 0 is the retriever before any training, 1 the trained heads in full.
+
+        Raises:
+            ConfigError: If it is out of range.
+        """
+        blend = replace(self, retriever=self.retriever.with_head_weight(head_weight))
+        return replace(blend, pool=blend.rebuilt_pool(list(self.pool)))
+
 
 def build_generator(config: GeneratorConfig, text: TextModel) -> Generator:
     """Join the generator's own parts and a text model, and freeze what training leaves alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from ggm.bundle import SHIPPED, Bundle, load_bundle
 from ggm.features.extract import FeatureExtractor
@@ -51,13 +52,21 @@ def _bundle_counts(bundle: Bundle) -> list[PartCount]:
     counts.append(PartCount("retriever's heads", bundle.name, heads, heads, heads))
     if bundle.generator is not None:
         text = bundle.generator.text_model
-        for name, module in (("text encoder", text.get_encoder()), ("text decoder", text.get_decoder())):
-            size, trained = number_of_parameters(module), number_of_parameters(module, trainable_only=True)
+        for name, (size, trained) in _text_sizes(text).items():
             checkpoint = profile.text if trained == 0 else f"{bundle.name}, from {profile.text}"
             counts.append(PartCount(name, checkpoint, size, trained, size))
         own = bundle.generator.num_parameters() - number_of_parameters(text)
         counts.append(PartCount("attentions to video and sound", bundle.name, own, own, own))
     return counts
+
+
+def _text_sizes(text_model: nn.Module) -> dict[str, tuple[int, int]]:
+    """All and trained parameters by side; embeddings that both share count for the encoder alone."""
+    encoder = text_model.get_encoder()  # type: ignore[operator]
+    whole, first = (
+        (number_of_parameters(module), number_of_parameters(module, trainable_only=True)) for module in (text_model, encoder)
+    )
+    return {"text encoder": first, "text decoder": (whole[0] - first[0], whole[1] - first[1])}
 
 
 def _encoder_counts(extractor: FeatureExtractor, retriever: str, audio: str) -> list[PartCount]:

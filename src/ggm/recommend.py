@@ -5,19 +5,29 @@ features find guidance, and features, description and guidance become hashtags.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import torch
+
 from ggm.bundle import Bundle, load_bundle
-from ggm.errors import BundleError, GgmError, MediaError
+from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
 from ggm.ranking import rank
-from ggm.records import GeneratedHashtag, Guidance, Recommendation, RecommendedHashtag, Source, Video, VideoFeatures
+from ggm.records import (
+    GeneratedHashtag,
+    Guidance,
+    Recommendation,
+    RecommendedHashtag,
+    Source,
+    Video,
+    VideoFeatures,
+)
 
 MAX_DESCRIPTION_CHARACTERS = 5000
 """Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
@@ -39,7 +49,9 @@ class Recommender:
         self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
     ) -> None:
         if bundle.generator is None:
-            raise BundleError(f"bundle {bundle.name!r} holds a retriever only; train a generator for it first")
+            raise BundleError(
+                f"bundle {bundle.name!r} holds a retriever only; train a generator for it first"
+            )
         self.bundle = bundle
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
@@ -56,7 +68,10 @@ class Recommender:
         Raises:
             BundleError: If there is no such bundle, or it is damaged.
             CheckpointError: If a backbone that it builds on is missing or another one.
+            ConfigError: If there is no such device here.
+            PoolMismatchError: If its pool was made by another retriever.
         """
+        _check_device(device)
         return cls(load_bundle(name_or_dir, device=device))
 
     def close(self) -> None:
@@ -99,10 +114,20 @@ class Recommender:
         return self.bundle.guide([features], top_k=top_k)[0]
 
     def generate(
-        self, features: VideoFeatures, description: str, guidance: Guidance, *, decoding: DecodingConfig | None = None
+        self,
+        features: VideoFeatures,
+        description: str,
+        guidance: Guidance,
+        *,
+        decoding: DecodingConfig | None = None,
     ) -> list[GeneratedHashtag]:
         """Stage IV: the hashtags that the generator writes, best first (paper, equation 1)."""
-        return self._generate([features], [description], [guidance], decoding)[0]
+        return generate(
+            self.generator,
+            self.bundle.batch([features], [description], [guidance]),
+            decoding=decoding or self.bundle.decoding,
+            vocabulary=self.bundle.vocabulary,
+        )[0]
 
     def recommend(self, video: str | Path, description: str = "", *, top: int = 5) -> Recommendation:
         """Recommend hashtags for one video.
@@ -114,10 +139,11 @@ class Recommender:
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.
+            PoolError: If the pool is empty.
             ValueError: If ``top`` is below 1.
         """
         (answer,) = self.recommend_many([(video, description)], top=top)
-        if isinstance(answer, GgmError):
+        if isinstance(answer, MediaError):
             raise answer
         return answer
 
@@ -126,13 +152,15 @@ class Recommender:
     ) -> Iterator[Recommendation | MediaError]:
         """Recommend for many videos, one answer each, in order.
 
-        A video that can't be used yields its error instead; the others go on.
+        A video that can't be used yields its error instead; the others go on. What is wrong with
+        the system itself, such as an empty pool, would fail for every video, so it is raised.
 
         Args:
-            posts: Pairs of a video's path and its description.
+            posts: Pairs of a video's path and its description; each is taken when its turn comes.
             top: How many hashtags at most, 1 or more.
 
         Raises:
+            PoolError: While iterating, if the pool is empty.
             ValueError: If ``top`` is below 1.
         """
         if top < 1:
@@ -157,21 +185,13 @@ class Recommender:
         ranked = rank(generated, guidance, config=self.bundle.ranking, top=top)
         vocabulary = self.bundle.vocabulary
         hashtags = tuple(
-            RecommendedHashtag(item.text, vocabulary.display(item.text), item.score, self._source(item.text, guidance))
+            RecommendedHashtag(
+                item.text, vocabulary.display(item.text), item.score, self._source(item.text, guidance)
+            )
             for item in ranked
         )
         seconds["total"] = time.perf_counter() - started
         return Recommendation(str(path), text, hashtags, guidance, (*video.notices, *notices), seconds)
-
-    def _generate(
-        self,
-        features: Sequence[VideoFeatures],
-        descriptions: Sequence[str],
-        guidance: Sequence[Guidance],
-        decoding: DecodingConfig | None = None,
-    ) -> list[list[GeneratedHashtag]]:
-        batch = self.bundle.batch(features, descriptions, guidance)
-        return generate(self.generator, batch, decoding=decoding or self.bundle.decoding, vocabulary=self.bundle.vocabulary)
 
     def _source(self, text: str, guidance: Guidance) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
@@ -181,17 +201,33 @@ class Recommender:
         return "novel"
 
     def _description(self, description: str) -> tuple[str, list[str]]:
+        """The text that the generator gets, and what was done to it."""
         notices = []
         if len(description) > MAX_DESCRIPTION_CHARACTERS:
             notices.append(
-                f"the description was cut from {len(description):,} to {MAX_DESCRIPTION_CHARACTERS:,} characters"
+                f"the description was cut from {len(description):,} to "
+                f"{MAX_DESCRIPTION_CHARACTERS:,} characters"
             )
             description = description[:MAX_DESCRIPTION_CHARACTERS]
-        caption = parse_caption(description)
+        caption = parse_caption(_well_formed(description))
         if caption.hashtags:
             written = " ".join(f"#{hashtag}" for hashtag in caption.hashtags)
             notices.append(f"hashtags in the description were set aside: {written}")
+        if self.generator.layout.encode(caption.description).description_truncated:
+            notices.append("the description is longer than the model reads; its end was left out")
         return caption.description, notices
+
+
+def _well_formed(text: str) -> str:
+    """The text without lone surrogates, which tokenizers refuse: arguments may hold bytes of any encoding."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch's ways to say: unknown, or not here
+        raise ConfigError(f"device {device!r} can't be used here: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from skimage import data
 from transformers import BertTokenizer
@@ -16,7 +17,7 @@ from ggm.features.compact import (
     compute_class_embeddings,
 )
 from ggm.features.extract import FeatureExtractor, load_extractor
-from ggm.features.wheels import MINILM
+from ggm.features.wheels import EFFICIENTNET_LITE0, MINILM
 from ggm.records import Frames, Video
 
 WORDS = ["cat", "kitten", "car", "coffee", "espresso", "rocket", "guitar", "beach", "wedding", "football"]
@@ -207,3 +208,16 @@ def test_crop_is_that_of_the_whole_image_resized(compact: FeatureExtractor) -> N
     resized = Image.fromarray(photograph).resize((384, 256), Image.Resampling.BICUBIC)
     expected = (np.asarray(resized.crop((80, 16, 304, 240)), np.float32) - 127) / 128
     assert np.abs(prepared - expected).mean() < 1 / 128
+
+
+def test_saved_copies_change_no_bit(compact: FeatureExtractor) -> None:
+    """Our padding and activation against the package's own network."""
+    plain = EfficientNet.from_name("efficientnet-lite0")
+    weights = EFFICIENTNET_LITE0.verified()["efficientnet-lite0-57934424.pth"]
+    plain.load_state_dict(torch.load(weights, weights_only=True))
+    plain = plain.eval().to(memory_format=torch.channels_last)
+    inputs = frames_encoder(compact).prepare(data.chelsea()[None])
+    with torch.inference_mode():
+        expected = plain.extract_features(inputs["pixels"]).flatten(2).transpose(1, 2)
+        assert torch.equal(frames_encoder(compact)(inputs).tokens, expected)
+    assert plain.state_dict().keys() == frames_encoder(compact).network.state_dict().keys()

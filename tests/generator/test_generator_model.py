@@ -323,6 +323,8 @@ class TestState:
             tmp_path / "model.safetensors",
         )
         again = pretrained()
+        if frozen:
+            again.freeze_text_encoder()
         again.load_trainable_state_dict(load_file(tmp_path / "model.safetensors"))
         for (name, value), (other, copy) in zip(
             generator.state_dict().items(), again.state_dict().items(), strict=True

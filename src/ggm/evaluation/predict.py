@@ -12,11 +12,10 @@ Each system of a bundle is a way to recommend from the same parts:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final, Literal, get_args
 
 from ggm.bundle import Bundle
-from ggm.errors import BundleError
+from ggm.errors import BundleError, ConfigError
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import FeaturedPosts
 from ggm.generator.decoding import generate
@@ -58,11 +57,14 @@ def predict(
 
     Raises:
         BundleError: If the system needs a generator and the bundle holds none.
+        ConfigError: If there is no such system.
     """
+    if system not in SYSTEMS:
+        raise ConfigError(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
     if system in ("generator", "recommender") and bundle.generator is None:
         raise BundleError(f"bundle {bundle.name!r} holds a retriever only; it has no system {system!r}")
     if system == "pretrained-retriever":
-        bundle = pretrained(bundle)
+        bundle = bundle.with_head_weight(0.0)
     popular = tuple((hashtag, float(count)) for hashtag, count in bundle.vocabulary.most_common(RANKED))
     for start in range(0, len(data), batch_size):
         rows = range(start, min(start + batch_size, len(data)))
@@ -108,9 +110,3 @@ def _rank_batch(
         tuple((item.text, item.score) for item in rank(hashtags, found, config=config, top=RANKED))
         for hashtags, found in zip(written, guidance, strict=True)
     ], guidance
-
-
-def pretrained(bundle: Bundle) -> Bundle:
-    """The same bundle with the retriever as it was before training, and the pool embedded by it."""
-    untrained = replace(bundle, retriever=bundle.retriever.with_head_weight(0.0))
-    return replace(untrained, pool=untrained.rebuilt_pool(list(bundle.pool)))

@@ -210,7 +210,7 @@ class Generator(nn.Module):
         }
 
     def load_trainable_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Put back what `trainable_state_dict` gave, over the same pretrained text model.
+        """Put back what `trainable_state_dict` gave, over the same pretrained text model, frozen alike.
 
         Raises:
             CheckpointError: If weights are missing, unknown or of another shape.

@@ -1,25 +1,31 @@
-"""The command ``ggm``: parse, call, format. Heavy parts are imported by the command that needs them."""
+"""The command ``ggm``: parse, call, show. Heavy parts are imported by the command that needs them."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ggm.errors import GgmError
-
-if TYPE_CHECKING:
-    from ggm.records import Recommendation
+from ggm.serving.show import (
+    answer_json,
+    out,
+    print_error,
+    print_json_line,
+    print_recommendation,
+    print_scores,
+    print_settings,
+    print_warning,
+    progress_bars,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hashtags for short videos.")
 model_app = typer.Typer(no_args_is_help=True, help="What a model is made of.")
@@ -29,20 +35,31 @@ app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
 
-_WIDE = 150  # columns of what is piped to a file, where rich would assume 80
-out = Console(width=None if sys.stdout.isatty() else _WIDE)
-err = Console(stderr=True)
-
-SOURCE_STYLES = {"guidance": "green", "vocabulary": "cyan", "novel": "magenta"}
-
-
 def main() -> None:
     """Run the command line; a foreseen error is one line on standard error and exit status 1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be of any encoding
     try:
         app()
     except GgmError as error:
-        err.print(f"[bold red]error[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        print_error(error)
         sys.exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"ggm {version('ggm')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Hashtags for short videos."""
 
 
 @app.command()
@@ -53,7 +70,9 @@ def recommend(
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
-    explain: Annotated[bool, typer.Option(help="Show the guidance and where each hashtag came from.")] = False,
+    explain: Annotated[
+        bool, typer.Option(help="Show the guidance and where each hashtag came from.")
+    ] = False,
 ) -> None:
     """Recommend hashtags for videos."""
     from ggm.recommend import Recommender
@@ -63,55 +82,15 @@ def recommend(
     with Recommender.from_pretrained(model, device=device) as recommender:
         answers = recommender.recommend_many(((path, description) for path in videos), top=top)
         for path, answer in zip(videos, answers, strict=True):
-            if isinstance(answer, Recommendation):
-                _show(answer, as_json=as_json, explain=explain)
-                continue
-            failed = True
+            failed |= not isinstance(answer, Recommendation)
             if as_json:
-                message = {"type": type(answer).__name__, "message": str(answer)}
-                _json_line({"video": str(path), "error": message})
+                print_json_line(answer_json(path, answer))
+            elif isinstance(answer, Recommendation):
+                print_recommendation(answer, explain=explain)
             else:
-                err.print(f"[bold red]{escape(str(path))}[/]: {escape(str(answer))}", highlight=False, soft_wrap=True)
+                print_error(answer)
     if failed:
         raise typer.Exit(1)
-
-
-def _json_line(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def _show(answer: Recommendation, *, as_json: bool, explain: bool) -> None:
-    if as_json:
-        _json_line(recommendation_json(answer))
-        return
-    chips = "  ".join(f"[{SOURCE_STYLES[item.source]}]#{escape(item.display)}[/]" for item in answer.hashtags)
-    out.print(f"[bold]{escape(answer.video)}[/]  [dim]{answer.seconds['total']:.1f} s[/]", highlight=False)
-    out.print(f"  {chips or '[dim]no hashtag[/]'}", highlight=False)
-    for notice in answer.notices:
-        out.print(f"  [yellow]note[/]: {escape(notice)}", highlight=False)
-    if explain:
-        table = Table("hashtag", "score", "source", box=None, padding=(0, 2))
-        for item in answer.hashtags:
-            table.add_row(f"#{escape(item.display)}", f"{item.score:.3f}", item.source)
-        out.print(table)
-        guidance = "  ".join(f"#{escape(hit.text)} [dim]{hit.similarity:.3f}[/]" for hit in answer.guidance.hits)
-        out.print(f"  guidance: {guidance}", highlight=False)
-
-
-def recommendation_json(answer: Recommendation) -> dict[str, Any]:
-    """The JSON of one video."""
-    return {
-        "video": answer.video,
-        "description": answer.description,
-        "hashtags": [
-            {"text": item.text, "display": item.display, "score": round(item.score, 6), "source": item.source}
-            for item in answer.hashtags
-        ],
-        "guidance": [{"text": hit.text, "similarity": round(hit.similarity, 6)} for hit in answer.guidance.hits],
-        "notices": list(answer.notices),
-        "seconds": {stage: round(value, 4) for stage, value in answer.seconds.items()},
-    }
 
 
 @model_app.command("info")
@@ -132,14 +111,33 @@ def model_info(
     for count in counts:
         sizes = (count.parameters, count.trainable, count.in_checkpoint)
         table.add_row(count.part, count.checkpoint, *(f"{size:,}" for size in sizes))
-    totals = (sum(c.parameters for c in counts), sum(c.trainable for c in counts), sum(c.in_checkpoint for c in counts))
+    totals = (
+        sum(c.parameters for c in counts),
+        sum(c.trainable for c in counts),
+        sum(c.in_checkpoint for c in counts),
+    )
     table.add_row("[bold]total[/]", "", *(f"[bold]{size:,}[/]" for size in totals))
     out.print(table)
 
 
+@model_app.command("card")
+def model_card_command(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or a shipped bundle's name.")],
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Markdown file with measured figures and known failures.")
+    ] = None,
+) -> None:
+    """Write a bundle's model card anew: what it was trained on, how, and how well it does."""
+    from ggm.training.model_card import rewrite_card
+
+    out.print(f"card: {rewrite_card(bundle, evaluation=evaluation)}")
+
+
 @corpus_app.command("clipart")
 def corpus_clipart(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Where the dataset is written; must not exist.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Where the dataset is written; must not exist.")
+    ],
     source: Annotated[
         Path | None,
         typer.Option(help="Folder with the Debian packages or their unpacked files; fetched if absent."),
@@ -151,7 +149,7 @@ def corpus_clipart(
     """Build a dataset of short videos from the Open Clip Art Library (public domain)."""
     from ggm.corpus.clipart import build_clipart
 
-    with _progress() as bar:
+    with progress_bars() as bar:
         stages: dict[str, Callable[..., None]] = {}
 
         def report(stage: str, done: int, total: int) -> None:
@@ -159,15 +157,10 @@ def corpus_clipart(
                 stages[stage] = bar(stage)
             stages[stage](done, total)
 
-        summary = build_clipart(folder, source=source, seed=seed, limit=limit, workers=workers, progress=report)
-    _print_settings(summary)
-
-
-def _print_settings(record: Any) -> None:
-    table = Table(box=None, show_header=False)
-    for name, value in asdict(record).items():
-        table.add_row(name.replace("_", " "), escape(f"{value:,}" if isinstance(value, int) else str(value)))
-    out.print(table)
+        summary = build_clipart(
+            folder, source=source, seed=seed, limit=limit, workers=workers, progress=report
+        )
+    print_settings(summary)
 
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
@@ -181,45 +174,65 @@ OutOption = Annotated[Path, typer.Option(help="Folder of the result.")]
 
 @train_app.command("retriever")
 def train_retriever_command(
-    recipe: RecipeArgument, data: DataOption, out_dir: Annotated[Path, typer.Option("--out")],
-    cache: CacheOption = None, overrides: SetOption = None,
+    recipe: RecipeArgument,
+    data: DataOption,
+    out_dir: Annotated[Path, typer.Option("--out")],
+    cache: CacheOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Train the retriever contrastively and build the hashtag pool."""
     from ggm.training.recipes import load_recipe
     from ggm.training.runs import run_retriever
 
-    with _progress() as bar:
-        run_retriever(load_recipe(recipe, overrides=overrides), data, out_dir, cache=cache, bar=bar)
+    with progress_bars() as bar:
+        run_retriever(
+            load_recipe(recipe, overrides=overrides), data, out_dir, cache=cache, bar=bar, warn=print_warning
+        )
     out.print(f"retriever: {out_dir}")
 
 
 @train_app.command("generator")
 def train_generator_command(
-    recipe: RecipeArgument, data: DataOption, retriever: Annotated[Path, typer.Option(help="Folder of a trained retriever.")],
-    out_dir: Annotated[Path, typer.Option("--out")], cache: CacheOption = None, overrides: SetOption = None,
+    recipe: RecipeArgument,
+    data: DataOption,
+    retriever: Annotated[Path, typer.Option(help="Folder of a trained retriever.")],
+    out_dir: Annotated[Path, typer.Option("--out")],
+    cache: CacheOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Train the generator on the retriever's guidance and write the bundle."""
     from ggm.training.recipes import load_recipe
     from ggm.training.runs import run_generator
 
-    with _progress() as bar:
+    with progress_bars() as bar:
         run_generator(
-            load_recipe(recipe, overrides=overrides), data, out_dir, retriever=retriever, cache=cache, bar=bar
+            load_recipe(recipe, overrides=overrides),
+            data,
+            out_dir,
+            retriever=retriever,
+            cache=cache,
+            bar=bar,
+            warn=print_warning,
         )
     out.print(f"bundle: {out_dir}")
 
 
 @train_app.command("classifier")
 def train_classifier_command(
-    recipe: RecipeArgument, data: DataOption, out_dir: Annotated[Path, typer.Option("--out")],
-    cache: CacheOption = None, overrides: SetOption = None,
+    recipe: RecipeArgument,
+    data: DataOption,
+    out_dir: Annotated[Path, typer.Option("--out")],
+    cache: CacheOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Train the softmax classifier and write its predictions for validation and test."""
     from ggm.training.recipes import load_recipe
     from ggm.training.runs import run_classifier
 
-    with _progress() as bar:
-        run_classifier(load_recipe(recipe, overrides=overrides), data, out_dir, cache=cache, bar=bar)
+    with progress_bars() as bar:
+        run_classifier(
+            load_recipe(recipe, overrides=overrides), data, out_dir, cache=cache, bar=bar, warn=print_warning
+        )
     out.print(f"predictions: {out_dir}")
 
 
@@ -229,7 +242,9 @@ def predict_command(
     data: DataOption,
     out_file: Annotated[Path, typer.Option("--out", help="JSON Lines file of predictions.")],
     split: Annotated[str, typer.Option(help="Split to predict for.")] = "test",
-    system: Annotated[str, typer.Option(help="generator, recommender, retriever, pretrained-retriever or popular.")] = "generator",
+    system: Annotated[
+        str, typer.Option(help="generator, recommender, retriever, pretrained-retriever or popular.")
+    ] = "generator",
     name: Annotated[str | None, typer.Option(help="What to call the system in the file.")] = None,
     without_descriptions: Annotated[bool, typer.Option(help="Recommend from the video alone.")] = False,
     cache: CacheOption = None,
@@ -245,10 +260,15 @@ def predict_command(
     if chosen is None:
         raise ConfigError(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
     loaded = load_bundle(bundle)
-    with _progress() as bar:
-        posts = open_features(data, loaded.extractor, cache=cache, bar=bar).split(split)
+    with progress_bars() as bar:
+        posts = open_features(data, loaded.extractor, cache=cache, bar=bar, warn=print_warning).split(split)
         predictions = predict(
-            loaded, posts, system=chosen, name=name, without_descriptions=without_descriptions, progress=bar(system)
+            loaded,
+            posts,
+            system=chosen,
+            name=name,
+            without_descriptions=without_descriptions,
+            progress=bar(system),
         )
         write_predictions(out_file, predictions)
     out.print(f"predictions: {out_file}")
@@ -256,11 +276,15 @@ def predict_command(
 
 @app.command()
 def score(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of predictions for the same posts.")],
-    top: Annotated[int | None, typer.Option(min=1, help="Score the first N of each ranked list alone.")] = None,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files of predictions for the same posts.")
+    ],
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Score the first N of each ranked list alone.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
-    """Score saved predictions: ROUGE, F1, recall, each with its 95 % interval; the first file is compared to the others."""
+    """Score saved predictions, with 95 % intervals; the first file is compared to the others."""
     from ggm.evaluation.predictions import compare_predictions, first, read_predictions, score_predictions
 
     complete = [read_predictions(path) for path in files]
@@ -278,45 +302,4 @@ def score(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    titles = ("system", "posts", "ROUGE-1", "ROUGE-2", "F1", "recall@10", "recall@50", "hashtags", "ROUGE-1: first minus it")
-    table = Table(*titles, box=None, padding=(0, 1))
-    for index, value in enumerate(scores):
-        difference = _difference(comparisons[index - 1]["rouge_1"]) if index else ""
-        table.add_row(
-            value.system,
-            f"{value.num_posts:,}",
-            *(_percent(interval) for interval in (value.rouge_1, value.rouge_2, value.f1)),
-            *(f"{recalls[index][k].mean:.3f}" for k in (10, 50)),
-            f"{value.mean_count.mean:.1f}",
-            difference,
-        )
-    out.print(table)
-
-
-def _percent(interval: Any) -> str:
-    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def _difference(comparison: Any) -> str:
-    return (
-        f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}] "
-        f"p={comparison.p_value:.3f}"
-    )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], Callable[..., None]]]:
-    """Progress bars on standard error: bar(name) gives a callback (done, total[, loss])."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as progress:
-
-        def bar(name: str) -> Callable[..., None]:
-            task = progress.add_task(name, total=None)
-
-            def advance(done: int, total: int, loss: float | None = None) -> None:
-                shown = name if loss is None else f"{name} loss {loss:.3f}"
-                progress.update(task, completed=done, total=total, description=shown)
-
-            return advance
-
-        yield bar
+    print_scores(scores, recalls, comparisons)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ggm.features.extract import FeatureExtractor
-from ggm.hashtags import Vocabulary
 from ggm.features.posts import FeaturedPosts, pooled_features
-from ggm.training.targets import hashtag_indices
+from ggm.hashtags import Vocabulary
 from ggm.training.recipes import ClassifierRecipe
+from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import FitResult, Progress, fit
 
 
@@ -45,6 +45,14 @@ class HashtagClassifier(nn.Module):
             nn.Dropout(recipe.dropout),
             nn.Linear(recipe.hidden_dim, num_hashtags),
         )
+
+    def standardise(self, features: Tensor) -> None:
+        """Take from training features (posts, input_dim) the mean and deviation that inputs are freed of."""
+        # Quiet channels stay quiet: all get a share of the overall deviation.
+        deviation = features.std(0, correction=0) + 0.05 * features.std(correction=0)
+        deviation[deviation == 0] = 1.0  # one post, or all alike
+        self.mean.copy_(features.mean(0))
+        self.deviation.copy_(deviation)
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, input_dim) to (B, num_hashtags)."""
@@ -79,7 +87,17 @@ def train_classifier(
     output_dir: Path,
     progress: Progress | None = None,
 ) -> tuple[HashtagClassifier, FitResult]:
-    """Train the classifier over the whole training vocabulary."""
+    """Train the classifier over the whole training vocabulary.
+
+    Args:
+        data: Training posts.
+        extractor: The frozen encoders.
+        recipe: See `ClassifierRecipe`.
+        vocabulary: The hashtags that it ranks.
+        seed: Of weights, order and dropout.
+        output_dir: For the TensorBoard log.
+        progress: Told of each step.
+    """
     features = torch.from_numpy(classifier_features(data, extractor, recipe))
     hashtags = list(vocabulary)
     targets = torch.zeros(len(data), len(hashtags))
@@ -87,8 +105,7 @@ def train_classifier(
         targets[row, indices] = 1 / max(1, len(indices))
     torch.manual_seed(seed)
     classifier = HashtagClassifier(features.shape[1], num_hashtags=len(hashtags), recipe=recipe)
-    classifier.mean.copy_(features.mean(0))
-    classifier.deviation.copy_(features.std(0) + 0.05 * features.std())
+    classifier.standardise(features)
 
     def collate(rows: list[int]) -> dict[str, Tensor]:
         return {"features": features[rows], "targets": targets[rows]}

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ggm.errors import DataError
+from ggm.features.posts import FeaturedPosts
 from ggm.generator.batch import GeneratorBatch, collate, collate_labels
 from ggm.generator.layout import drop_gold
 from ggm.generator.model import Generator
 from ggm.records import Guidance
-from ggm.features.posts import FeaturedPosts
 from ggm.training.recipes import GeneratorRecipe
 from ggm.training.trainer import FitResult, Progress, fit
 
@@ -48,9 +49,10 @@ class GenerationStep(nn.Module):
     def train(self, mode: bool = True) -> GenerationStep:
         """Training mode, but for the frozen part of the text encoder: no dropout where nothing learns."""
         super().train(mode)
-        encoder = self.generator.text_model.get_encoder()
-        if not any(parameter.requires_grad for parameter in encoder.parameters()):
-            encoder.eval()
+        for module in self.generator.text_model.get_encoder().modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
         return self
 
 
@@ -123,12 +125,19 @@ def train_generator(
         seed: Of order, draws and dropout.
         output_dir: For the TensorBoard log.
         progress: Told of each step.
+
+    Raises:
+        DataError: If the decoder can spell no hashtag of any post.
     """
+    # A post whose every hashtag is beyond the decoder's alphabet would teach it to write nothing.
+    written = [index for index, post in enumerate(data.posts) if any(map(generator.layout.hashtag_ids, post.hashtags))]
+    if not written:
+        raise DataError("the text model's tokenizer can spell no hashtag of any training post")
     torch.manual_seed(seed)
     collator = GenerationCollator(data, guidance, generator, recipe=recipe, seed=seed)
     return fit(
         GenerationStep(generator, label_smoothing=recipe.label_smoothing),
-        range(len(data)),
+        written,
         collator,
         optimiser=recipe.optimiser,
         seed=seed,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
 
-from ggm.bundle import Bundle
+from ggm.bundle import Bundle, find_bundle, load_bundle, save_bundle
+from ggm.errors import DataError
+
+CARD: Final = "README.md"
 
 
 def model_card(bundle: Bundle, *, evaluation: str = "") -> str:
@@ -43,7 +48,7 @@ def _run(stage: str, record: dict[str, Any]) -> list[str]:
     optimiser = recipe[stage]["optimiser"]
     losses = list(record["loss"].values())
     lines = [
-        f"- data: {record['data']}, {record['posts']:,} training posts",
+        f"- data: {record['data']}, {record['posts']:,} training posts{_left_out(record.get('rejected', 0))}",
         f"- recipe: {recipe['name']}, seed {recipe['seed']}",
         f"- {optimiser['max_steps']:,} steps of {optimiser['batch_size']} posts, learning rate "
         f"{optimiser['learning_rate']:g}, {record['seconds']:,.0f} s",
@@ -52,3 +57,31 @@ def _run(stage: str, record: dict[str, Any]) -> list[str]:
     if losses:
         lines.append(f"- loss: {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
     return lines
+
+
+def _left_out(count: int) -> str:
+    return f"; {count:,} could not be used" if count else ""
+
+
+def rewrite_card(name_or_dir: Path | str, *, evaluation: Path | None = None) -> Path:
+    """Write a bundle's model card anew, with measured figures; nothing else of the bundle changes.
+
+    Args:
+        name_or_dir: A bundle's folder, or a shipped bundle's name.
+        evaluation: A Markdown file with the figures; None leaves them out.
+
+    Returns:
+        The card.
+
+    Raises:
+        BundleError: If there is no bundle, or it can't be written.
+        DataError: If the file of figures can't be read.
+    """
+    try:
+        figures = "" if evaluation is None else evaluation.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{evaluation}: can't be read as text: {error}") from error
+    folder = find_bundle(name_or_dir)
+    bundle = load_bundle(folder)
+    save_bundle(replace(bundle, card=model_card(bundle, evaluation=figures)), folder)
+    return folder / CARD

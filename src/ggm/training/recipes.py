@@ -113,7 +113,7 @@ class GeneratorRecipe:
         max_description_tokens: Longer descriptions are cut.
         max_input_tokens: Description and guidance together.
         max_target_tokens: Hashtags to write.
-        dropout: Of the compact decoder and of what the generator adds to its text model.
+        dropout: Of what the generator adds to its text model, whose own layers keep theirs.
         head_width: Width of one head of the cross-modal attentions.
         normalise_tokens: Whether frame tokens pass a layer norm first (for convolutional features).
         place_embeddings: Whether each place in the frame gets a learned embedding.

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
+from ggm.features.posts import FeaturedPosts, PooledFeatures, pooled_features
 from ggm.hashtags import Vocabulary
 from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
-from ggm.features.posts import FeaturedPosts, PooledFeatures, pooled_features
-from ggm.training.targets import hashtag_indices
 from ggm.training.recipes import RetrieverRecipe
+from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import FitResult, Progress, fit
 
 

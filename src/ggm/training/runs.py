@@ -1,15 +1,21 @@
-"""Whole training runs: a dataset folder and a recipe in, a folder out."""
+"""Whole training runs: a dataset folder and a recipe in, a folder out.
+
+Beside the folder ``out`` goes ``out.log``, with the TensorBoard log and, in ``rejected.jsonl``, the
+posts that could not be used, each with the reason.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ggm.bundle import Bundle, build_generator, load_bundle, round_weights, save_bundle
-from ggm.corpus.manifest import Dataset, load_dataset
+from ggm.corpus.manifest import BadRow, Dataset, load_dataset, write_json_lines
 from ggm.errors import ConfigError, DataError
 from ggm.evaluation.predictions import Prediction, write_predictions
 from ggm.features.extract import FeatureExtractor, load_extractor
@@ -17,7 +23,7 @@ from ggm.features.posts import FeaturedPosts, featured_posts
 from ggm.features.profiles import profile
 from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_text_model
 from ggm.generator.config import GeneratorConfig
-from ggm.records import Guidance, Post
+from ggm.records import Guidance
 from ggm.training.classifier import classifier_features, classify, train_classifier
 from ggm.training.generator import train_generator
 from ggm.training.model_card import model_card
@@ -29,6 +35,9 @@ from ggm.training.trainer import FitResult
 Bar = Callable[[str], Callable[..., None]]
 """bar(name) starts a progress bar and returns its callback (done, total[, loss])."""
 
+Warn = Callable[[str], None]
+"""Told, in a sentence, of what was left out."""
+
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
@@ -36,38 +45,58 @@ def _no_bar(_name: str) -> Callable[..., None]:
     return lambda *_progress: None
 
 
+def _no_warning(_message: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Features:
-    """Posts of one dataset with their features.
+    """Posts of one dataset with their features. What can't be used is left out and remembered.
 
     Args:
         extractor: That made them.
         cache: Folder of the feature cache.
         dataset: Where the posts come from.
         bar: For progress.
+        warn: Told of each split how much of it was left out.
+        rejected: Why rows of the manifest (``row 7``) and posts (``post 12``) can't be used; grows
+            as splits are asked for.
     """
 
     extractor: FeatureExtractor
     cache: Path
     dataset: Dataset
-    bar: Bar
+    bar: Bar = _no_bar
+    warn: Warn = _no_warning
+    rejected: dict[str, str] = field(default_factory=dict)
 
     def split(self, name: str) -> FeaturedPosts:
         """The posts of one split that have features.
 
         Raises:
-            DataError: If none has.
+            DataError: If there is no such split, or none of its videos can be used.
         """
         data, errors = featured_posts(
             self.dataset.split(name), self.extractor, self.cache, progress=self.bar(f"features of {name}")
         )
+        self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
         if not len(data):
-            raise DataError(f"{self.dataset.folder}: no video of split {name!r} can be used: {next(iter(errors.values()))}")
+            raise DataError(f"{self.dataset.folder}: no video of split {name!r} can be used: {_first(errors)}")
+        if errors:
+            self.warn(
+                f"{self.dataset.folder}: {len(errors):,} of {len(data) + len(errors):,} posts of split {name!r} "
+                f"left out, the first for: {_first(errors)}"
+            )
         return data
 
 
 def open_features(
-    data: Path, extractor: FeatureExtractor, *, cache: Path | None = None, bar: Bar = _no_bar
+    data: Path,
+    extractor: FeatureExtractor,
+    *,
+    cache: Path | None = None,
+    bar: Bar = _no_bar,
+    warn: Warn = _no_warning,
 ) -> Features:
     """Open a dataset for an extractor; features are extracted when a split is asked for.
 
@@ -76,20 +105,58 @@ def open_features(
         extractor: The frozen encoders.
         cache: Folder of the feature cache; by default ``features`` in the dataset folder.
         bar: For progress.
+        warn: See `Features`; also told of bad rows of the manifest.
+
+    Raises:
+        DataError: If there is no manifest, or no row of it can be used.
     """
-    return Features(extractor, cache or data / "features", load_dataset(data), bar)
+    rejected: dict[str, str] = {}
+
+    def reject(row: BadRow) -> None:
+        rejected[f"row {row.number}"] = row.reason
+
+    try:
+        dataset = load_dataset(data, on_bad_row=reject)
+    except DataError as error:
+        raise DataError(f"{error}: {_first(rejected)}" if rejected else str(error)) from error
+    if rejected:
+        warn(f"{data}: {len(rejected):,} rows of the manifest left out, the first for: {_first(rejected)}")
+    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected)
+
+
+def _first(reasons: dict[str, str]) -> str:
+    return next(iter(reasons.values()))
 
 
 def run_retriever(
-    recipe: Recipe, data: Path, out: Path, *, cache: Path | None = None, bar: Bar = _no_bar
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    bar: Bar = _no_bar,
+    warn: Warn = _no_warning,
 ) -> Bundle:
     """Train the retriever, embed the training hashtags as its pool, and write both.
 
+    Args:
+        recipe: All settings.
+        data: Dataset folder.
+        out: Folder of the bundle, which holds a retriever only.
+        cache: See `open_features`.
+        bar: For progress.
+        warn: See `open_features`.
+
+    Returns:
+        The bundle as it was written: loading it gives the same answers.
+
     Raises:
         DataError: If the dataset can't be used.
+        BundleError: If the folder holds something else, or can't be written.
     """
     extractor = load_extractor(recipe.profile)
-    train = open_features(data, extractor, cache=cache, bar=bar).split(TRAIN)
+    features = open_features(data, extractor, cache=cache, bar=bar, warn=warn)
+    train = features.split(TRAIN)
     vocabulary = vocabulary_of(train.posts)
     retriever, result = train_retriever(
         train,
@@ -97,7 +164,7 @@ def run_retriever(
         recipe.retriever,
         vocabulary=vocabulary,
         seed=recipe.seed,
-        output_dir=out.with_name(out.name + ".log"),
+        output_dir=_log_folder(out),
         progress=bar("retriever"),
     )
     round_weights(retriever, retriever.state_dict())
@@ -108,27 +175,47 @@ def run_retriever(
         retriever=retriever,
         pool=build_pool(list(vocabulary), retriever, extractor),
         vocabulary=vocabulary,
-        training={"retriever": _record(recipe, data, train.posts, result)},
+        training={"retriever": _record(recipe, features, train, result)},
     )
-    save_bundle(bundle, out)
-    return bundle
+    return _write(bundle, features, out)
 
 
 def run_generator(
-    recipe: Recipe, data: Path, out: Path, *, retriever: Path, cache: Path | None = None, bar: Bar = _no_bar
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    retriever: Path,
+    cache: Path | None = None,
+    bar: Bar = _no_bar,
+    warn: Warn = _no_warning,
 ) -> Bundle:
     """Train the generator on a trained retriever's guidance and write the whole bundle.
+
+    Args:
+        recipe: All settings.
+        data: Dataset folder.
+        out: Folder of the bundle.
+        retriever: What `run_retriever` wrote.
+        cache: See `open_features`.
+        bar: For progress.
+        warn: See `open_features`.
+
+    Returns:
+        The bundle as it was written: loading it gives the same answers.
 
     Raises:
         DataError: If the dataset can't be used.
         ConfigError: If the recipe's profile isn't the retriever's.
+        BundleError: If there is no retriever there, or the folder can't be written.
     """
     base = load_bundle(retriever)
     if base.profile != profile(recipe.profile):
         raise ConfigError(f"{retriever}: trained for profile {base.profile.name!r}, the recipe says {recipe.profile!r}")
-    train = open_features(data, base.extractor, cache=cache, bar=bar).split(TRAIN)
+    features = open_features(data, base.extractor, cache=cache, bar=bar, warn=warn)
+    train = features.split(TRAIN)
     settings = recipe.generator
-    guidance = _training_guidance(recipe, base, train, out.with_name(out.name + ".log"), bar)
+    guidance = _training_guidance(recipe, base, train, _log_folder(out), bar)
     pieces = None
     if recipe.profile == "compact":
         pieces = compact_output_vocabulary(list(base.vocabulary))
@@ -137,6 +224,7 @@ def run_generator(
         trained_encoder_layers=None if settings.trained_encoder_layers < 0 else settings.trained_encoder_layers,
         output_vocabulary=pieces,
     )
+    torch.manual_seed(recipe.seed)  # the generator's own parts start at random
     text = load_text_model(base.profile, text_config)
     width = int(text.model.get_encoder().config.hidden_size)
     generator = build_generator(_generator_config(settings, base.extractor, width), text)
@@ -146,38 +234,48 @@ def run_generator(
         guidance,
         settings,
         seed=recipe.seed,
-        output_dir=out.with_name(out.name + ".log"),
+        output_dir=_log_folder(out),
         progress=bar("generator"),
     )
     round_weights(generator, generator.trainable_state_dict())
-    bundle = Bundle(
+    bundle = replace(
+        base,
         name=recipe.name,
-        profile=base.profile,
-        extractor=base.extractor,
-        retriever=base.retriever,
-        pool=base.pool,
-        vocabulary=base.vocabulary,
         generator=generator,
         text=text_config,
         decoding=recipe.decoding,
         ranking=recipe.ranking,
-        training={**base.training, "generator": _record(recipe, data, train.posts, result)},
+        training={**base.training, "generator": _record(recipe, features, train, result)},
     )
-    save_bundle(bundle, out)
-    return bundle
+    return _write(bundle, features, out)
 
 
 def run_classifier(
-    recipe: Recipe, data: Path, out: Path, *, cache: Path | None = None, bar: Bar = _no_bar
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    bar: Bar = _no_bar,
+    warn: Warn = _no_warning,
 ) -> None:
     """Train the softmax classifier and write what it predicts for validation and test.
 
+    Args:
+        recipe: All settings.
+        data: Dataset folder.
+        out: Folder of ``validation.jsonl`` and ``test.jsonl``.
+        cache: See `open_features`.
+        bar: For progress.
+        warn: See `open_features`.
+
     Raises:
-        DataError: If the dataset can't be used.
+        DataError: If the dataset can't be used, or predictions can't be written.
     """
     extractor = load_extractor(recipe.profile)
-    features = open_features(data, extractor, cache=cache, bar=bar)
-    train = features.split(TRAIN)
+    features = open_features(data, extractor, cache=cache, bar=bar, warn=warn)
+    # All of them first: a split that is missing should not be found out after the training.
+    train, *held_out = (features.split(name) for name in (TRAIN, VALIDATION, TEST))
     vocabulary = vocabulary_of(train.posts)
     classifier, _ = train_classifier(
         train,
@@ -185,12 +283,12 @@ def run_classifier(
         recipe.classifier,
         vocabulary=vocabulary,
         seed=recipe.seed,
-        output_dir=out.with_name(out.name + ".log"),
+        output_dir=_log_folder(out),
         progress=bar("classifier"),
     )
+    _write_rejected(features, out)
     out.mkdir(parents=True, exist_ok=True)
-    for split in (VALIDATION, TEST):
-        posts = features.split(split)
+    for split, posts in zip((VALIDATION, TEST), held_out, strict=True):
         inputs = classifier_features(posts, extractor, recipe.classifier)
         ranked = classify(classifier, inputs, list(vocabulary), top_k=50)
         write_predictions(
@@ -210,7 +308,7 @@ def run_classifier(
 
 def _training_guidance(recipe: Recipe, base: Bundle, train: FeaturedPosts, log: Path, bar: Bar) -> list[Guidance]:
     settings = recipe.generator
-    if settings.guidance == "none" or settings.top_k == 0:
+    if settings.guidance == "none":
         return [Guidance()] * len(train)
     if settings.guidance == "retriever":
         return guidance_for(train, base.retriever, base.pool, top_k=settings.top_k)
@@ -243,12 +341,13 @@ def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, wi
     )
 
 
-def _record(recipe: Recipe, data: Path, posts: tuple[Post, ...], result: FitResult) -> dict[str, Any]:
+def _record(recipe: Recipe, features: Features, train: FeaturedPosts, result: FitResult) -> dict[str, Any]:
     """What a bundle remembers of a run."""
     return {
         "recipe": asdict(recipe),
-        "data": data.name,
-        "posts": len(posts),
+        "data": features.dataset.folder.resolve().name,
+        "posts": len(train),
+        "rejected": len(features.rejected),
         "seconds": round(result.seconds, 1),
         "loss": {str(step): round(loss, 4) for step, loss in result.losses.items()},
         "torch": version("torch"),
@@ -256,9 +355,20 @@ def _record(recipe: Recipe, data: Path, posts: tuple[Post, ...], result: FitResu
     }
 
 
-def add_card(bundle_dir: Path, *, evaluation: str) -> None:
-    """Write the model card of a trained bundle from its record and its measured figures."""
-    from dataclasses import replace
+def _write(bundle: Bundle, features: Features, out: Path) -> Bundle:
+    """Write a bundle with its model card, which has no figures yet, and what was left out."""
+    bundle = replace(bundle, card=model_card(bundle))
+    save_bundle(bundle, out)
+    _write_rejected(features, out)
+    return bundle
 
-    bundle = load_bundle(bundle_dir)
-    save_bundle(replace(bundle, card=model_card(bundle, evaluation=evaluation)), bundle_dir)
+
+def _write_rejected(features: Features, out: Path) -> None:
+    rows = [{"what": what, "reason": reason} for what, reason in features.rejected.items()]
+    folder = _log_folder(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json_lines(rows, folder / "rejected.jsonl")
+
+
+def _log_folder(out: Path) -> Path:
+    return out.with_name(f"{out.name}.log")

@@ -14,6 +14,7 @@ def vocabulary_of(posts: Sequence[Post]) -> Vocabulary:
 
 
 def hashtag_indices(posts: Sequence[Post], hashtags: Sequence[str]) -> list[list[int]]:
-    """For each post the places of its hashtags in a list; those not in it are left out."""
+    """For each post the places of its hashtags in a list, each once; those not in it are left out."""
     place = {key(hashtag): index for index, hashtag in enumerate(hashtags)}
-    return [[place[key(hashtag)] for hashtag in post.hashtags if key(hashtag) in place] for post in posts]
+    keys = [dict.fromkeys(map(key, post.hashtags)) for post in posts]
+    return [[place[hashtag] for hashtag in once if hashtag in place] for once in keys]

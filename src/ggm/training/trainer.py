@@ -6,6 +6,7 @@ it is trained on is a list of items and a function that makes a batch of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ggm.errors import MissingDependencyError
+from ggm.errors import ConfigError, MissingDependencyError
 from ggm.training.recipes import OptimiserSettings
 
 Progress = Callable[[int, int, float], None]
@@ -70,6 +71,7 @@ def fit(
         log_every: Steps between two losses in the log.
 
     Raises:
+        ConfigError: If the loss stops being finite.
         MissingDependencyError: If the ``train`` extra isn't installed.
     """
     try:
@@ -90,12 +92,19 @@ def fit(
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
             if logs and "loss" in logs:
                 self.latest = losses[state.global_step] = float(logs["loss"])
+                if not math.isfinite(self.latest):
+                    raise ConfigError(
+                        f"training diverged: the loss is {self.latest} by step {state.global_step}; "
+                        f"lower the learning rate of {optimiser.learning_rate:g}"
+                    )
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            control.should_log |= state.global_step == state.max_steps  # the last steps count too
             if progress:
                 progress(state.global_step, state.max_steps, self.latest)
 
     on_cpu = not torch.cuda.is_available()
+    home = next(module.parameters()).device
     trainer = Trainer(
         model=module,
         args=TrainingArguments(
@@ -111,6 +120,7 @@ def fit(
             optim="adamw_torch",
             seed=seed,
             logging_steps=log_every,
+            logging_nan_inf_filter=False,
             report_to=["tensorboard"],
             save_strategy="no",
             disable_tqdm=True,
@@ -126,5 +136,5 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     result = trainer.train()
-    module.eval()
+    module.eval().to(home)  # what comes next shall not depend on where it was trained
     return FitResult(losses=losses, seconds=float(result.metrics["train_runtime"]))

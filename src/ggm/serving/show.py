@@ -1,0 +1,164 @@
+"""What the commands print: results on standard output, errors and progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from ggm.errors import GgmError, MediaError
+from ggm.records import Recommendation
+
+if TYPE_CHECKING:
+    from ggm.evaluation.bootstrap import Comparison, Interval
+    from ggm.evaluation.predictions import Scores
+
+_WIDE = 150  # columns of what is piped to a file, where rich would assume 80
+out = Console(width=None if sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True)
+
+SOURCE_STYLES = {"guidance": "green", "vocabulary": "cyan", "novel": "magenta"}
+
+
+def _print_error(error: GgmError) -> None:
+    line = " ".join(str(error).split())
+    err.print(f"[bold red]error[/]: {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def _warn(message: str) -> None:
+    err.print(f"[bold yellow]warning[/]: {escape(message)}", highlight=False, soft_wrap=True)
+
+
+def _json_line(value: dict[str, Any]) -> None:
+    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        line = json.dumps(value)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _show(answer: Recommendation, *, as_json: bool, explain: bool) -> None:
+    if as_json:
+        _json_line(recommendation_json(answer))
+        return
+    chips = "  ".join(f"[{SOURCE_STYLES[item.source]}]#{escape(item.display)}[/]" for item in answer.hashtags)
+    _print_line(f"[bold]{escape(answer.video)}[/]  [dim]{answer.seconds['total']:.1f} s[/]")
+    _print_line(f"  {chips or '[dim]no hashtag[/]'}")
+    for notice in answer.notices:
+        _print_line(f"  [yellow]note[/]: {escape(notice)}")
+    if explain:
+        table = Table("hashtag", "score", "source", box=None, padding=(0, 2))
+        for item in answer.hashtags:
+            table.add_row(f"#{escape(item.display)}", f"{item.score:.3f}", item.source)
+        out.print(table)
+        hits = answer.guidance.hits
+        guidance = "  ".join(f"#{escape(hit.text)} [dim]{hit.similarity:.3f}[/]" for hit in hits)
+        _print_line(f"  guidance: {guidance or '[dim]none[/]'}")
+
+
+def _print_line(markup: str) -> None:
+    """One line, however long: a terminal wraps it, a file keeps it whole."""
+    out.print(markup, highlight=False, soft_wrap=True)
+
+
+def recommendation_json(answer: Recommendation) -> dict[str, Any]:
+    """The JSON of one video."""
+    return {
+        "video": answer.video,
+        "description": answer.description,
+        "hashtags": [
+            {"text": item.text, "display": item.display, "score": round(item.score, 6), "source": item.source}
+            for item in answer.hashtags
+        ],
+        "guidance": [
+            {"text": hit.text, "similarity": round(hit.similarity, 6)} for hit in answer.guidance.hits
+        ],
+        "notices": list(answer.notices),
+        "seconds": {stage: round(value, 4) for stage, value in answer.seconds.items()},
+    }
+
+
+def _print_settings(record: Any) -> None:
+    table = Table(box=None, show_header=False)
+    for name, value in asdict(record).items():
+        table.add_row(name.replace("_", " "), escape(f"{value:,}" if isinstance(value, int) else str(value)))
+    out.print(table)
+
+
+def print_scores(X):
+    titles = (
+        "system",
+        "posts",
+        "ROUGE-1",
+        "ROUGE-2",
+        "F1",
+        "recall@10",
+        "recall@50",
+        "hashtags",
+        "ROUGE-1: first minus it",
+    )
+    table = Table(*titles, box=None, padding=(0, 1))
+    for index, value in enumerate(scores):
+        difference = _difference(comparisons[index - 1]["rouge_1"]) if index else ""
+        table.add_row(
+            value.system,
+            f"{value.num_posts:,}",
+            *(_percent(interval) for interval in (value.rouge_1, value.rouge_2, value.f1)),
+            *(f"{recalls[index][k].mean:.3f}" for k in (10, 50)),
+            f"{value.mean_count.mean:.1f}",
+            difference,
+        )
+    out.print(table)
+
+
+def _percent(interval: Any) -> str:
+    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _difference(comparison: Any) -> str:
+    return (
+        f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}] "
+        f"p={comparison.p_value:.3f}"
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Callable[..., None]]]:
+    """Progress bars on standard error: bar(name) gives a callback (done, total[, loss])."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+
+        def bar(name: str) -> Callable[..., None]:
+            task = progress.add_task(name, total=None)
+
+            def advance(done: int, total: int, loss: float | None = None) -> None:
+                shown = name if loss is None else f"{name} loss {loss:.3f}"
+                progress.update(task, completed=done, total=total, description=shown)
+
+            return advance
+
+        yield bar
