@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 # Shared machines pause now and then; slowness is what the timeout of each test is for.
 settings.register_profile("ggm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ggm")
+
+# Networks this small gain nothing from a second thread, and lose much where cores are shared.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

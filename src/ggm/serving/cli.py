@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ggm.errors import GgmError
+from ggm.errors import GgmError, MediaError
 from ggm.serving.show import (
     answer_json,
     out,
@@ -34,6 +34,7 @@ train_app = typer.Typer(no_args_is_help=True, help="Train on your own posts.")
 app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
+
 
 def main() -> None:
     """Run the command line; a foreseen error is one line on standard error and exit status 1."""
@@ -76,19 +77,18 @@ def recommend(
 ) -> None:
     """Recommend hashtags for videos."""
     from ggm.recommend import Recommender
-    from ggm.records import Recommendation
 
     failed = False
     with Recommender.from_pretrained(model, device=device) as recommender:
         answers = recommender.recommend_many(((path, description) for path in videos), top=top)
         for path, answer in zip(videos, answers, strict=True):
-            failed |= not isinstance(answer, Recommendation)
+            failed |= isinstance(answer, MediaError)
             if as_json:
                 print_json_line(answer_json(path, answer))
-            elif isinstance(answer, Recommendation):
-                print_recommendation(answer, explain=explain)
-            else:
+            elif isinstance(answer, MediaError):
                 print_error(answer)
+            else:
+                print_recommendation(answer, explain=explain)
     if failed:
         raise typer.Exit(1)
 

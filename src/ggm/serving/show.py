@@ -23,29 +23,32 @@ from rich.progress import (
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
-from ggm.records import Recommendation
 
 if TYPE_CHECKING:
     from ggm.evaluation.bootstrap import Comparison, Interval
     from ggm.evaluation.predictions import Scores
+    from ggm.records import Recommendation
 
-_WIDE = 150  # columns of what is piped to a file, where rich would assume 80
+_WIDE: Final = 150  # columns of what is piped to a file, where rich would assume 80
 out = Console(width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True)
 
-SOURCE_STYLES = {"guidance": "green", "vocabulary": "cyan", "novel": "magenta"}
+SOURCE_STYLES: Final = {"guidance": "green", "vocabulary": "cyan", "novel": "magenta"}
 
 
-def _print_error(error: GgmError) -> None:
+def print_error(error: GgmError) -> None:
+    """One line, whatever the message."""
     line = " ".join(str(error).split())
     err.print(f"[bold red]error[/]: {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _warn(message: str) -> None:
+def print_warning(message: str) -> None:
+    """What should be known, though the work goes on."""
     err.print(f"[bold yellow]warning[/]: {escape(message)}", highlight=False, soft_wrap=True)
 
 
-def _json_line(value: dict[str, Any]) -> None:
+def print_json_line(value: dict[str, Any]) -> None:
+    """One line of JSON, at once; in ASCII where standard output can't take its characters."""
     line = json.dumps(value, ensure_ascii=False)
     try:
         line.encode(sys.stdout.encoding)
@@ -55,10 +58,13 @@ def _json_line(value: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _show(answer: Recommendation, *, as_json: bool, explain: bool) -> None:
-    if as_json:
-        _json_line(recommendation_json(answer))
-        return
+def print_recommendation(answer: Recommendation, *, explain: bool) -> None:
+    """The hashtags of one video and what to know about them.
+
+    Args:
+        answer: What was recommended.
+        explain: Whether to show scores, sources and the guidance as well.
+    """
     chips = "  ".join(f"[{SOURCE_STYLES[item.source]}]#{escape(item.display)}[/]" for item in answer.hashtags)
     _print_line(f"[bold]{escape(answer.video)}[/]  [dim]{answer.seconds['total']:.1f} s[/]")
     _print_line(f"  {chips or '[dim]no hashtag[/]'}")
@@ -79,8 +85,15 @@ def _print_line(markup: str) -> None:
     out.print(markup, highlight=False, soft_wrap=True)
 
 
-def recommendation_json(answer: Recommendation) -> dict[str, Any]:
-    """The JSON of one video."""
+def answer_json(video: Path, answer: Recommendation | MediaError) -> dict[str, Any]:
+    """The JSON of one video.
+
+    Args:
+        video: The path as it was given.
+        answer: Its hashtags, or why there are none.
+    """
+    if isinstance(answer, MediaError):
+        return {"video": str(video), "error": {"type": type(answer).__name__, "message": str(answer)}}
     return {
         "video": answer.video,
         "description": answer.description,
@@ -96,14 +109,26 @@ def recommendation_json(answer: Recommendation) -> dict[str, Any]:
     }
 
 
-def _print_settings(record: Any) -> None:
+def print_settings(record: Any) -> None:
+    """The fields of a dataclass, a line each."""
     table = Table(box=None, show_header=False)
     for name, value in asdict(record).items():
         table.add_row(name.replace("_", " "), escape(f"{value:,}" if isinstance(value, int) else str(value)))
     out.print(table)
 
 
-def print_scores(X):
+def print_scores(
+    scores: Sequence[Scores],
+    recalls: Sequence[Mapping[int, Interval]],
+    comparisons: Sequence[Mapping[str, Comparison]],
+) -> None:
+    """A table of systems.
+
+    Args:
+        scores: Of each system.
+        recalls: Of each system's whole ranked lists, by k.
+        comparisons: The first system with each of the others.
+    """
     titles = (
         "system",
         "posts",
@@ -129,11 +154,11 @@ def print_scores(X):
     out.print(table)
 
 
-def _percent(interval: Any) -> str:
+def _percent(interval: Interval) -> str:
     return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def _difference(comparison: Any) -> str:
+def _difference(comparison: Comparison) -> str:
     return (
         f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}] "
         f"p={comparison.p_value:.3f}"
@@ -141,7 +166,7 @@ def _difference(comparison: Any) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str], Callable[..., None]]]:
+def progress_bars() -> Iterator[Callable[[str], Callable[..., None]]]:
     """Progress bars on standard error: bar(name) gives a callback (done, total[, loss])."""
     columns = (
         TextColumn("{task.description}"),
