@@ -17,6 +17,7 @@ from ggm.features.extract import FeatureExtractor
 from ggm.features.posts import FeaturedPosts
 from ggm.features.profiles import profile
 from ggm.features.text import TextModelConfig, load_text_model
+from ggm.generator.batch import GeneratorBatch
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
 from ggm.generator.model import Generator
@@ -152,8 +153,6 @@ def test_a_step_is_the_generators_own_loss(train: FeaturedPosts, extractor: Feat
     collate, _ = listened(train, extractor)
     values = collate([0, 1, 2])
     labels = values["labels"]
-    from ggm.generator.batch import GeneratorBatch
-
     batch = GeneratorBatch(**{name: value for name, value in values.items() if name != "labels"})
     assert tensors_of(batch).keys() == values.keys() - {"labels"}
     step = GenerationStep(generator, label_smoothing=0.1).eval()
