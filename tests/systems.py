@@ -13,6 +13,7 @@ from ggm.features.profiles import Profile, profile
 from ggm.features.text import TextModelConfig, load_text_model
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.decoding import DecodingConfig
+from ggm.generator.model import Generator
 from ggm.hashtags import Vocabulary
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
@@ -43,6 +44,7 @@ def random_bundle(name_or_profile: str | Profile, *, text: TextModelConfig | Non
         text_model,
     )
     _stir(generator)
+    _let_hashtags_end(generator)
     round_weights(retriever, retriever.state_dict())
     round_weights(generator, generator.trainable_state_dict())
     bundle = Bundle(
@@ -64,3 +66,11 @@ def random_bundle(name_or_profile: str | Profile, *, text: TextModelConfig | Non
 def _stir(module: nn.Module) -> None:
     for parameter in module.parameters():
         parameter.add_(0.3 * torch.randn_like(parameter))
+
+
+@torch.no_grad()
+def _let_hashtags_end(generator: Generator) -> None:
+    """Without a liking for separators, random weights write one endless word, which is no hashtag."""
+    bias = generator.text_model.get_output_embeddings().bias
+    if bias is not None:
+        bias[generator.layout.output_separator_id] += 5

@@ -4,14 +4,14 @@ import socket
 from pathlib import Path
 
 import pytest
-from checkpoints import write_base_checkpoints
-from systems import random_bundle
 
+from checkpoints import write_base_checkpoints
 from ggm.bundle import load_bundle, save_bundle
 from ggm.errors import BundleError
 from ggm.features.parameter_counts import PartCount, number_of_parameters
 from ggm.features.text import TextModelConfig
 from ggm.model_info import part_counts
+from systems import random_bundle
 
 
 @pytest.fixture

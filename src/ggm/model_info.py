@@ -64,7 +64,8 @@ def _text_sizes(text_model: nn.Module) -> dict[str, tuple[int, int]]:
     """All and trained parameters by side; embeddings that both share count for the encoder alone."""
     encoder = text_model.get_encoder()  # type: ignore[operator]
     whole, first = (
-        (number_of_parameters(module), number_of_parameters(module, trainable_only=True)) for module in (text_model, encoder)
+        (number_of_parameters(module), number_of_parameters(module, trainable_only=True))
+        for module in (text_model, encoder)
     )
     return {"text encoder": first, "text decoder": (whole[0] - first[0], whole[1] - first[1])}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from videos import write_video
 
 from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.posts import FeaturedPosts, featured_posts
 from ggm.records import Post
 from ggm.training.recipes import ClassifierRecipe, GeneratorRecipe, OptimiserSettings, Recipe, RetrieverRecipe
+from videos import write_video
 
 COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 230), "white": (240, 240, 240)}
 PATTERNS = ("plain", "stripes", "frame")
@@ -49,7 +49,9 @@ def painted_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 continue
             name = f"{colour}-{pattern}{shade}"
             video = write_video(
-                folder / f"{name}.mp4", pictures=[painted(colour, pattern, shade=shade)] * 6, sound=index % 2 == 0
+                folder / f"{name}.mp4",
+                pictures=[painted(colour, pattern, shade=shade)] * 6,
+                sound=index % 2 == 0,
             )
             posts.append(Post(name, video, f"look at {colour}", (colour, pattern), split=split))
     write_manifest(posts, folder / "manifest.jsonl")
@@ -62,7 +64,9 @@ def extractor() -> FeatureExtractor:
 
 
 @pytest.fixture(scope="session")
-def train(painted_dataset: Path, extractor: FeatureExtractor, tmp_path_factory: pytest.TempPathFactory) -> FeaturedPosts:
+def train(
+    painted_dataset: Path, extractor: FeatureExtractor, tmp_path_factory: pytest.TempPathFactory
+) -> FeaturedPosts:
     """The 24 training posts, with features."""
     posts = load_dataset(painted_dataset).split("train")
     data, errors = featured_posts(posts, extractor, tmp_path_factory.mktemp("features"))

@@ -26,7 +26,11 @@ def test_the_loss_is_cross_entropy_against_the_target_distribution() -> None:
 
 
 def test_targets_put_an_equal_share_on_each_hashtag(
-    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     posts = [
         replace(train.posts[0], hashtags=("red",)),
@@ -74,7 +78,9 @@ def test_features_are_the_mean_over_frames_and_the_description(
 def test_it_learns_what_the_videos_show(
     train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path
 ) -> None:
-    settings = replace(recipe.classifier, inputs="video", optimiser=replace(recipe.classifier.optimiser, max_steps=60))
+    settings = replace(
+        recipe.classifier, inputs="video", optimiser=replace(recipe.classifier.optimiser, max_steps=60)
+    )
     vocabulary = vocabulary_of(train.posts)
     classifier, result = train_classifier(
         train, extractor, settings, vocabulary=vocabulary, seed=0, output_dir=tmp_path
@@ -83,7 +89,10 @@ def test_it_learns_what_the_videos_show(
     assert losses[-1] < 0.8 * losses[0]
     ranked = classify(classifier, classifier_features(train, extractor, settings), list(vocabulary), top_k=50)
     assert all(len(row) == len(vocabulary) for row in ranked)  # no more than there are
-    right = [{*post.hashtags} == {text for text, _ in row[:2]} for post, row in zip(train.posts, ranked, strict=True)]
+    right = [
+        {*post.hashtags} == {text for text, _ in row[:2]}
+        for post, row in zip(train.posts, ranked, strict=True)
+    ]
     assert sum(right) > 0.9 * len(right)
     for row in ranked:
         scores = [score for _, score in row]

@@ -36,7 +36,9 @@ def new_generator(extractor: FeatureExtractor, *, trained_layers: int | None = 0
         max_target_tokens=24,
         top_k=4,
     )
-    return build_generator(config, load_text_model(profile("tiny"), TextModelConfig(trained_encoder_layers=trained_layers)))
+    return build_generator(
+        config, load_text_model(profile("tiny"), TextModelConfig(trained_encoder_layers=trained_layers))
+    )
 
 
 GUIDANCE = Guidance((Hit("red", 0.9), Hit("sea", 0.8), Hit("plain", 0.7), Hit("sky", 0.6)))
@@ -140,7 +142,9 @@ def test_a_batch_holds_what_belongs_together(train: FeaturedPosts, extractor: Fe
     assert batch["sound_mask"].any(dim=1).tolist() == [False, True]
 
 
-def test_a_batch_without_any_sound_has_no_sound_tensor(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
+def test_a_batch_without_any_sound_has_no_sound_tensor(
+    train: FeaturedPosts, extractor: FeatureExtractor
+) -> None:
     collate, _ = listened(train, extractor)
     silent = [i for i in range(len(train)) if train.features(i).sound_tokens is None][:2]
     batch = collate(silent)
@@ -165,14 +169,20 @@ def frozen_state(generator: Generator) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("trained_layers", [0, 1, None])
 def test_frozen_weights_stay_as_they_are_bit_for_bit(
-    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path, trained_layers: int | None
+    train: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: Recipe,
+    tmp_path: Path,
+    trained_layers: int | None,
 ) -> None:
     generator = new_generator(extractor, trained_layers=trained_layers)
     frozen = frozen_state(generator)
     free = {name: p.detach().clone() for name, p in generator.named_parameters() if p.requires_grad}
     encoder = [name for name in frozen if name.startswith("text_model.encoder")]
     assert bool(encoder) == (trained_layers is not None)
-    result = train_generator(generator, train, [GUIDANCE] * len(train), recipe.generator, seed=0, output_dir=tmp_path)
+    result = train_generator(
+        generator, train, [GUIDANCE] * len(train), recipe.generator, seed=0, output_dir=tmp_path
+    )
     after = dict(generator.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in frozen.items())
     moved = [name for name, value in free.items() if not torch.equal(after[name], value)]
@@ -223,7 +233,12 @@ def test_same_seed_same_generator_other_seed_another(
     for index, seed in enumerate((1, 1, 2)):
         generator = new_generator(extractor)  # of the same weights each time: the training differs
         result = train_generator(
-            generator, train, [GUIDANCE] * len(train), recipe.generator, seed=seed, output_dir=tmp_path / str(index)
+            generator,
+            train,
+            [GUIDANCE] * len(train),
+            recipe.generator,
+            seed=seed,
+            output_dir=tmp_path / str(index),
         )
         runs.append((result.losses, torch.cat([p.detach().flatten() for p in generator.parameters()])))
     assert runs[0][0] == runs[1][0] != runs[2][0]
@@ -252,6 +267,4 @@ def test_posts_whose_hashtags_can_not_be_spelled_are_left_out(
     )
     assert set(told) == {"winter", *(post.hashtags[-1] for post in train.posts[2:4])}
     with pytest.raises(DataError, match="can spell no hashtag of any training post"):
-        train_generator(
-            generator, data.subset([0]), [Guidance()], settings, seed=0, output_dir=tmp_path
-        )
+        train_generator(generator, data.subset([0]), [Guidance()], settings, seed=0, output_dir=tmp_path)

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from systems import random_bundle
+from safetensors.numpy import load_file
 
 from ggm.bundle import load_bundle, save_bundle
 from ggm.errors import BundleError, DataError
+from ggm.retriever.pool import HashtagPool
 from ggm.training.model_card import model_card, rewrite_card
 from ggm.training.recipes import Recipe
+from systems import random_bundle
 
 
 def record(recipe: Recipe, **values: Any) -> dict[str, Any]:
@@ -60,25 +61,35 @@ def test_a_part_that_is_absent_is_named_so() -> None:
     assert "| audio | none |" in model_card(replace(bundle, profile=silent))
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+def contents(folder: Path) -> dict[str, Any]:
+    """Each file's bytes; the pool's values, since safetensors writes its header in any order."""
+    files: dict[str, Any] = {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "bundle.json"
+    }
+    pool = HashtagPool.load(folder / "pool.safetensors")
+    files["pool.safetensors"] = (
+        list(pool),
+        pool.retriever_fingerprint,
+        load_file(folder / "pool.safetensors")["vectors"].tolist(),
+    )
+    return files
 
 
 def test_rewriting_the_card_changes_nothing_else(tmp_path: Path, recipe: Recipe) -> None:
     folder, figures = tmp_path / "bundle", tmp_path / "figures.md"
     bundle = replace(random_bundle("tiny"), training={"generator": record(recipe)})
     save_bundle(replace(bundle, card=model_card(bundle)), folder)
-    before = hashes(folder)
+    before = contents(folder)
     figures.write_text("F1 is 50.1 für Katzen.\n", "utf-8")
     assert rewrite_card(folder, evaluation=figures) == folder / "README.md"
-    after = hashes(folder)
-    assert {name for name in after if after[name] != before.get(name)} == {"README.md", "bundle.json"}
+    after = contents(folder)
+    assert [name for name in after if after[name] != before.get(name)] == ["README.md"]
     assert before.keys() == after.keys()
     loaded = load_bundle(folder)
     assert loaded.card == model_card(bundle, evaluation="F1 is 50.1 für Katzen.")
     assert loaded.training == bundle.training
     rewrite_card(folder)
-    assert hashes(folder) == before
+    assert contents(folder) == before
 
 
 def test_what_can_not_be_read_is_refused_by_name(tmp_path: Path, tiny_bundle_dir: Path) -> None:
@@ -99,7 +110,8 @@ def test_the_command_writes_it(
     save_bundle(random_bundle("tiny"), tmp_path / "b")
     (tmp_path / "figures.md").write_text("All is well.", "utf-8")
     monkeypatch.setattr(
-        "sys.argv", ["ggm", "model", "card", str(tmp_path / "b"), "--evaluation", str(tmp_path / "figures.md")]
+        "sys.argv",
+        ["ggm", "model", "card", str(tmp_path / "b"), "--evaluation", str(tmp_path / "figures.md")],
     )
     with pytest.raises(SystemExit) as ended:
         cli.main()

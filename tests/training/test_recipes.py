@@ -16,7 +16,9 @@ def test_every_shipped_recipe_loads(path: Path) -> None:
 def test_overrides_change_single_settings(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text('name = "r"\n[generator]\ntop_k = 10\n', encoding="utf-8")
-    recipe = load_recipe(path, overrides=["generator.guidance=none", "generator.optimiser.max_steps=7", "seed=3"])
+    recipe = load_recipe(
+        path, overrides=["generator.guidance=none", "generator.optimiser.max_steps=7", "seed=3"]
+    )
     assert recipe.generator.guidance == "none"
     assert recipe.generator.optimiser.max_steps == 7
     assert recipe.generator.top_k == 10

@@ -92,14 +92,18 @@ def test_the_trained_head_weight_is_that_of_the_recipe(
     half, second = trained(train, extractor, replace(recipe.retriever, head_weight=0.5), tmp_path / "b")
     assert first.losses == second.losses
     assert (whole.config.head_weight, half.config.head_weight) == (1.0, 0.5)
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), half.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.state_dict().values(), half.state_dict().values(), strict=True)
+    )
 
 
 def test_same_seed_same_retriever_other_seed_another(
     train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path
 ) -> None:
     runs = [
-        trained(train, extractor, recipe.retriever, tmp_path / str(index), seed=seed) for index, seed in enumerate((1, 1, 2))
+        trained(train, extractor, recipe.retriever, tmp_path / str(index), seed=seed)
+        for index, seed in enumerate((1, 1, 2))
     ]
     weights = [model.fingerprint("") for model, _ in runs]
     losses = [result.losses for _, result in runs]
@@ -108,7 +112,11 @@ def test_same_seed_same_retriever_other_seed_another(
 
 
 def test_a_post_without_a_known_hashtag_is_left_out_of_the_pairs(
-    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes = []
     real = retriever_training.fit
@@ -187,7 +195,9 @@ def test_without_the_mask_all_others_are_negatives() -> None:
     assert "false_negatives" not in collator([[0], [0]], mask_false_negatives=False)([0, 1])
 
 
-def test_guidance_in_chunks_is_the_same(train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe) -> None:
+def test_guidance_in_chunks_is_the_same(
+    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe
+) -> None:
     model = untrained_retriever(extractor, recipe.retriever).eval()
     pool = build_pool(list(vocabulary_of(train.posts)), model, extractor)
     whole = guidance_for(train, model, pool, top_k=3)
@@ -197,7 +207,11 @@ def test_guidance_in_chunks_is_the_same(train: FeaturedPosts, extractor: Feature
 
 
 def test_cross_fitted_guidance_is_of_retrievers_that_did_not_see_the_post(
-    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained_on: dict[str, set[str]] = {}  # by the fingerprint of the retriever
     guided_by: list[tuple[str, str]] = []  # post, retriever
@@ -208,7 +222,9 @@ def test_cross_fitted_guidance_is_of_retrievers_that_did_not_see_the_post(
         trained_on[model.fingerprint("")] = {post.id for post in data.posts}
         return model, result
 
-    def spy_guidance(data: FeaturedPosts, model: Retriever, *args: object, **settings: object) -> list[Guidance]:
+    def spy_guidance(
+        data: FeaturedPosts, model: Retriever, *args: object, **settings: object
+    ) -> list[Guidance]:
         found = real_guidance(data, model, *args, **settings)  # type: ignore[arg-type]
         guided_by.extend((post.id, model.fingerprint("")) for post in data.posts)
         answers.update({post.id: hits for post, hits in zip(data.posts, found, strict=True)})

@@ -17,7 +17,9 @@ def test_vocabulary_counts_posts_whatever_the_case() -> None:
 
 
 def test_places_of_hashtags_by_hand() -> None:
-    places = hashtag_indices([post("SNOW", "cat", "unknown"), post("unknown"), post("cat", "Cat")], ["cat", "Snow"])
+    places = hashtag_indices(
+        [post("SNOW", "cat", "unknown"), post("unknown"), post("cat", "Cat")], ["cat", "Snow"]
+    )
     assert places == [[1, 0], [], [0]]
 
 

@@ -50,7 +50,14 @@ def run(
 ) -> tuple[Line, Batches, FitResult]:
     module, batches = Line(), Batches(items)
     result = fit(
-        module, range(items), batches, optimiser=settings, seed=seed, output_dir=folder, progress=progress, log_every=5
+        module,
+        range(items),
+        batches,
+        optimiser=settings,
+        seed=seed,
+        output_dir=folder,
+        progress=progress,
+        log_every=5,
     )
     return module, batches, result
 
@@ -75,7 +82,7 @@ def test_every_step_counts_in_the_losses_and_is_reported(tmp_path: Path) -> None
 
 def test_items_are_drawn_without_replacement_anew_each_epoch(tmp_path: Path) -> None:
     _, batches, _ = run(tmp_path, replace(QUICK, max_steps=6))
-    epochs = [sum(batches.seen[start : start + 2], []) for start in (0, 2, 4)]
+    epochs = [batches.seen[start] + batches.seen[start + 1] for start in (0, 2, 4)]
     assert all(sorted(epoch) == list(range(8)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
@@ -97,7 +104,9 @@ def test_same_seed_same_run_other_seed_another(tmp_path: Path) -> None:
 
 def test_accumulated_gradients_are_those_of_the_larger_batch(tmp_path: Path) -> None:
     whole, _, _ = run(tmp_path / "whole", replace(QUICK, batch_size=8, max_steps=4))
-    parts, _, _ = run(tmp_path / "parts", replace(QUICK, batch_size=4, max_steps=4, gradient_accumulation_steps=2))
+    parts, _, _ = run(
+        tmp_path / "parts", replace(QUICK, batch_size=4, max_steps=4, gradient_accumulation_steps=2)
+    )
     assert torch.allclose(whole.weight, parts.weight, atol=1e-5)
 
 
@@ -112,7 +121,9 @@ def test_nothing_is_printed_and_the_log_lies_where_it_was_wanted(
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training diverged: the loss is (inf|nan) by step 5; lower the learning rate"):
+    with pytest.raises(
+        ConfigError, match=r"training diverged: the loss is (inf|nan) by step 5; lower the learning rate"
+    ):
         run(tmp_path, replace(QUICK, learning_rate=1e30, warmup_steps=0))
 
 

@@ -25,7 +25,7 @@ class TextModelConfig:
         output_vocabulary: WordPieces that the compact decoder writes with.
 
     Raises:
-        ConfigError: If a number is negative.
+        ConfigError: If a number is out of range.
     """
 
     decoder_layers: int = 3

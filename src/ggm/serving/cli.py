@@ -38,10 +38,11 @@ app.add_typer(train_app, name="train")
 
 def main() -> None:
     """Run the command line; a foreseen error is one line on standard error and exit status 1."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be of any encoding
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may be of any encoding
     try:
-        app()
+        app(prog_name="ggm")
     except GgmError as error:
         print_error(error)
         sys.exit(1)

@@ -175,15 +175,20 @@ def progress_bars() -> Iterator[Callable[[str], Callable[..., None]]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err) as progress:
+    progress = Progress(*columns, console=err)
 
-        def bar(name: str) -> Callable[..., None]:
-            task = progress.add_task(name, total=None)
+    def bar(name: str) -> Callable[..., None]:
+        progress.start()  # not before: without a bar, nothing is printed
+        task = progress.add_task(name, total=None)
 
-            def advance(done: int, total: int, loss: float | None = None) -> None:
-                shown = name if loss is None else f"{name} loss {loss:.3f}"
-                progress.update(task, completed=done, total=total, description=shown)
+        def advance(done: int, total: int, loss: float | None = None) -> None:
+            shown = name if loss is None else f"{name} loss {loss:.3f}"
+            progress.update(task, completed=done, total=total, description=shown)
 
-            return advance
+        return advance
 
+    try:
         yield bar
+    finally:
+        if progress.live.is_started:
+            progress.stop()

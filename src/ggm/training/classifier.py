@@ -59,6 +59,7 @@ class HashtagClassifier(nn.Module):
         return self.layers((features - self.mean) / self.deviation)  # type: ignore[no-any-return]
 
     def forward(self, features: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy against target distributions (B, num_hashtags), as ``{"loss": scalar}``."""
         log_probabilities = self.logits(features).log_softmax(-1)
         return {"loss": -(targets * log_probabilities).sum(-1).mean()}
 

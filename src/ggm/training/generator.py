@@ -43,6 +43,7 @@ class GenerationStep(nn.Module):
         sound_tokens: Tensor | None = None,
         sound_mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
+        """Tensors of a `GeneratorBatch` and labels (B, L) to ``{"loss": scalar}``."""
         batch = GeneratorBatch(input_ids, attention_mask, frame_tokens, frame_mask, sound_tokens, sound_mask)
         return {"loss": self.generator.loss(batch, labels, label_smoothing=self.label_smoothing)}
 
@@ -79,11 +80,12 @@ class GenerationCollator:
         self.data = data
         self.guidance = [found.texts for found in guidance]
         self.layout = generator.layout
-        self.pad_token_id = int(generator.input_tokenizer.pad_token_id)  # type: ignore[arg-type]
+        self.pad_token_id = int(generator.input_tokenizer.pad_token_id)
         self.recipe = recipe
         self.random = random.Random(seed)
 
     def __call__(self, indices: list[int]) -> dict[str, Tensor]:
+        """Make a batch of these posts, for `GenerationStep`."""
         texts, labels = [], []
         for index in indices:
             post = self.data.posts[index]
@@ -130,7 +132,11 @@ def train_generator(
         DataError: If the decoder can spell no hashtag of any post.
     """
     # A post whose every hashtag is beyond the decoder's alphabet would teach it to write nothing.
-    written = [index for index, post in enumerate(data.posts) if any(map(generator.layout.hashtag_ids, post.hashtags))]
+    written = [
+        index
+        for index, post in enumerate(data.posts)
+        if any(map(generator.layout.hashtag_ids, post.hashtags))
+    ]
     if not written:
         raise DataError("the text model's tokenizer can spell no hashtag of any training post")
     torch.manual_seed(seed)

@@ -29,13 +29,19 @@ def model_card(bundle: Bundle, *, evaluation: str = "") -> str:
         "",
         "| part | checkpoint |",
         "| --- | --- |",
-        *(f"| {name} | {getattr(bundle.profile, name) or 'none'} |" for name in ("retriever", "vision", "audio", "text")),
+        *(
+            f"| {name} | {getattr(bundle.profile, name) or 'none'} |"
+            for name in ("retriever", "vision", "audio", "text")
+        ),
         "",
-        f"The pool holds {len(bundle.pool):,} hashtags; those of the training posts are {len(bundle.vocabulary):,}.",
+        f"The pool holds {len(bundle.pool):,} hashtags; "
+        f"those of the training posts are {len(bundle.vocabulary):,}.",
     ]
     if bundle.generator is not None:
         trained = bundle.generator.num_parameters(trainable_only=True)
-        parts.append(f"{trained:,} of the generator's {bundle.generator.num_parameters():,} parameters were trained.")
+        parts.append(
+            f"{trained:,} of the generator's {bundle.generator.num_parameters():,} parameters were trained."
+        )
     for stage, record in bundle.training.items():
         parts += ["", f"## Training: {stage}", "", *_run(stage, record)]
     if evaluation:

@@ -138,11 +138,14 @@ class GeneratorRecipe:
     place_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        _positive({"top_k": self.top_k,
+        _positive(
+            {
+                "top_k": self.top_k,
                 "decoder_layers": self.decoder_layers,
                 "max_target_tokens": self.max_target_tokens,
                 "head_width": self.head_width,
-            })
+            }
+        )
         _share(
             {
                 "gold_drop": self.gold_drop,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +41,7 @@ class ContrastiveStep(nn.Module):
         hashtag_embeddings: Tensor,  # (B, E)
         false_negatives: Tensor | None = None,  # (B, B)
     ) -> dict[str, Tensor]:
+        """Pairs to ``{"loss": scalar}``; see `contrastive_loss`."""
         videos = self.retriever.embed_videos(frame_embeddings, frame_pooled, frame_mask)
         hashtags = self.retriever.embed_hashtags(hashtag_embeddings)
         logits = self.retriever.logit_scale * videos @ hashtags.T
@@ -81,6 +83,7 @@ class PairCollator:
             self.carries[post, indices] = True
 
     def __call__(self, posts: list[int]) -> dict[str, Tensor]:
+        """Make a batch of these posts, for `ContrastiveStep`."""
         drawn = torch.tensor(
             [int(self.random.choice(self.post_hashtags[post], p=self.probabilities[post])) for post in posts]
         )
@@ -146,7 +149,9 @@ def train_retriever(
     pooled = pooled_features(data)
     retriever.standardise(torch.from_numpy(pooled.frame_pooled[pooled.frame_mask]))
     collate = PairCollator(
-        PooledFeatures(pooled.frame_embeddings[usable], pooled.frame_pooled[usable], pooled.frame_mask[usable]),
+        PooledFeatures(
+            pooled.frame_embeddings[usable], pooled.frame_pooled[usable], pooled.frame_mask[usable]
+        ),
         [places[index] for index in usable],
         torch.from_numpy(extractor.embed_hashtags(hashtags)),
         recipe=recipe,
@@ -164,16 +169,16 @@ def train_retriever(
     return retriever.with_head_weight(recipe.head_weight), result
 
 
-def build_pool(
-    hashtags: Sequence[str], retriever: Retriever, extractor: FeatureExtractor
-) -> HashtagPool:
+def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: FeatureExtractor) -> HashtagPool:
     """Embed hashtags once, as the pool that the retriever searches (paper, section 3.1)."""
 
-    def embed(texts: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+    def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
             return retriever.embed_hashtags(torch.from_numpy(extractor.embed_hashtags(texts))).numpy()
 
-    return HashtagPool.build(hashtags, embed, retriever_fingerprint=retriever.fingerprint(extractor.fingerprint))
+    return HashtagPool.build(
+        hashtags, embed, retriever_fingerprint=retriever.fingerprint(extractor.fingerprint)
+    )
 
 
 def guidance_for(

@@ -81,11 +81,13 @@ class Features:
         )
         self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
         if not len(data):
-            raise DataError(f"{self.dataset.folder}: no video of split {name!r} can be used: {_first(errors)}")
+            raise DataError(
+                f"{self.dataset.folder}: no video of split {name!r} can be used: {_first(errors)}"
+            )
         if errors:
             self.warn(
-                f"{self.dataset.folder}: {len(errors):,} of {len(data) + len(errors):,} posts of split {name!r} "
-                f"left out, the first for: {_first(errors)}"
+                f"{self.dataset.folder}: left out {len(errors):,} of {len(data) + len(errors):,} posts "
+                f"of split {name!r}; the first: {_first(errors)}"
             )
         return data
 
@@ -120,7 +122,10 @@ def open_features(
     except DataError as error:
         raise DataError(f"{error}: {_first(rejected)}" if rejected else str(error)) from error
     if rejected:
-        warn(f"{data}: {len(rejected):,} rows of the manifest left out, the first for: {_first(rejected)}")
+        warn(
+            f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
+            f"the first: {_first(rejected)}"
+        )
     return Features(extractor, cache or data / "features", dataset, bar, warn, rejected)
 
 
@@ -211,7 +216,9 @@ def run_generator(
     """
     base = load_bundle(retriever)
     if base.profile != profile(recipe.profile):
-        raise ConfigError(f"{retriever}: trained for profile {base.profile.name!r}, the recipe says {recipe.profile!r}")
+        raise ConfigError(
+            f"{retriever}: trained for profile {base.profile.name!r}, the recipe says {recipe.profile!r}"
+        )
     features = open_features(data, base.extractor, cache=cache, bar=bar, warn=warn)
     train = features.split(TRAIN)
     settings = recipe.generator
@@ -221,7 +228,9 @@ def run_generator(
         pieces = compact_output_vocabulary(list(base.vocabulary))
     text_config = TextModelConfig(
         decoder_layers=settings.decoder_layers,
-        trained_encoder_layers=None if settings.trained_encoder_layers < 0 else settings.trained_encoder_layers,
+        trained_encoder_layers=None
+        if settings.trained_encoder_layers < 0
+        else settings.trained_encoder_layers,
         output_vocabulary=pieces,
     )
     torch.manual_seed(recipe.seed)  # the generator's own parts start at random
@@ -306,7 +315,9 @@ def run_classifier(
         )
 
 
-def _training_guidance(recipe: Recipe, base: Bundle, train: FeaturedPosts, log: Path, bar: Bar) -> list[Guidance]:
+def _training_guidance(
+    recipe: Recipe, base: Bundle, train: FeaturedPosts, log: Path, bar: Bar
+) -> list[Guidance]:
     settings = recipe.generator
     if settings.guidance == "none":
         return [Guidance()] * len(train)

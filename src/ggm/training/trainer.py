@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,8 @@ def fit(
         ConfigError: If the loss stops being finite.
         MissingDependencyError: If the ``train`` extra isn't installed.
     """
-    try:
-        import accelerate  # noqa: F401
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError('training needs: pip install "ggm[train]"') from error
+    if any(find_spec(package) is None for package in ("accelerate", "tensorboard")):
+        raise MissingDependencyError('training needs: pip install "ggm[train]"')
     from transformers import Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, TrainerCallback
 
