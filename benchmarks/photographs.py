@@ -48,7 +48,7 @@ def _is_photograph(picture: Path) -> bool:
     with Image.open(picture) as image:
         if image.width * image.height > 20_000_000:
             return False
-        colours = image.convert("RGB").getcolors(MIN_COLOURS)
+        colours = image.convert("RGBA").convert("RGB").getcolors(MIN_COLOURS)
     return colours is None
 
 

@@ -1,45 +1,44 @@
 """From what the generator wrote and the retriever found to one ranked list.
 
-The paper recommends what the best beam wrote. That is `RankingConfig(fill_from_guidance=False)`.
-By default the list is filled up, in the retriever's order, from the guidance: a creator who asks
-for five hashtags gets five, and each says where it comes from.
+The paper recommends what the best beam wrote: `best_beam`. A creator who asks for five hashtags
+wants five, though, and each side knows something that the other doesn't: the retriever what is to
+be seen in any video, the generator how people tag and what the description says. So by default the
+candidates of both sides are measured by both: `join`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ggm.errors import ConfigError
 from ggm.hashtags import key
-from ggm.records import GeneratedHashtag, Guidance
+from ggm.records import GeneratedHashtag
 
 
 @dataclass(frozen=True)
 class RankingConfig:
-    """How candidates from both sides become one list.
+    """How much each side's measure counts.
 
     Args:
-        minimum_score: Generated hashtags outside the best beam whose share of the beams'
-            probability is below this are left out, 0 to 1.
-        fill_from_guidance: Whether guidance hashtags follow the generated ones.
-        guidance_bonus: Added to the score of a generated hashtag that stands in the guidance,
-            times its similarity; 0 ranks by the generator alone.
+        similarity_weight: What a cosine similarity of 1 is worth in units of log-likelihood; 0
+            ranks by the generator alone.
+        silent_similarity_weight: The same for a post without description, where the generator
+            knows less.
 
     Raises:
-        ConfigError: If a value is out of range.
+        ConfigError: If a value is negative or not finite.
     """
 
-    minimum_score: float = 0.2
-    fill_from_guidance: bool = True
-    guidance_bonus: float = 0.0
+    similarity_weight: float = 10.0
+    silent_similarity_weight: float = 30.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.minimum_score <= 1:
-            raise ConfigError(f"minimum_score must be within 0 and 1, got {self.minimum_score}")
-        if self.guidance_bonus < 0:
-            raise ConfigError(f"guidance_bonus must not be negative, got {self.guidance_bonus}")
+        for name, value in asdict(self).items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"ranking: {name} must be 0 or more, got {value}")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name."""
@@ -47,59 +46,77 @@ class RankingConfig:
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One candidate in its final place.
+class Candidate:
+    """A hashtag that either side proposed, measured by both.
 
     Args:
         text: Canonical hashtag.
-        score: 0 to 1.
-        in_guidance: Whether the retriever found it.
+        similarity: Cosine to the video in the retriever's space, -1 to 1.
+        log_likelihood: That the generator writes it first, at most 0; -inf where it can't spell it.
+    """
+
+    text: str
+    similarity: float
+    log_likelihood: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One hashtag in its final place.
+
+    Args:
+        text: Canonical hashtag.
+        score: 0 to 1, never rising along a list.
     """
 
     text: str
     score: float
-    in_guidance: bool
 
 
-def rank(
-    generated: Sequence[GeneratedHashtag],
-    guidance: Guidance,
-    *,
-    config: RankingConfig,
-    top: int | None = None,
+def join(
+    candidates: Sequence[Candidate], *, config: RankingConfig, described: bool, top: int | None = None
 ) -> list[Ranked]:
-    """Join the generator's hashtags and the guidance to one list, best first.
+    """Rank candidates by log-likelihood plus weighted similarity.
 
-    Generated hashtags come first. Filled-in guidance keeps the retriever's order, below every
-    generated hashtag: its score is the lowest generated score (1 where there is none) times its
-    similarity.
+    Scores are the candidates' shares: the softmax of these sums over all candidates. A hashtag
+    that the generator can't spell counts as likely as the mean of those that it can, so that the
+    retriever alone decides on it.
 
     Args:
-        generated: As `ggm.generator.decoding.generate` returns them.
-        guidance: In descending similarity.
-        config: See `RankingConfig`.
+        candidates: Of one post, each hashtag once.
+        config: The weights.
+        described: Whether the post has a description.
         top: How many at most; None for all.
 
     Returns:
-        No hashtag twice; scores never rise along the list.
+        Best first; ties in the candidates' order.
     """
-    similarity = {key(hit.text): max(0.0, hit.similarity) for hit in guidance.hits}
-    kept = [item for item in generated if item.in_best_beam or item.score >= config.minimum_score]
-    scored = [
-        Ranked(
-            item.text,
-            min(1.0, item.score + config.guidance_bonus * similarity.get(key(item.text), 0.0)),
-            key(item.text) in similarity,
-        )
-        for item in kept
+    if not candidates:
+        return []
+    weight = config.similarity_weight if described else config.silent_similarity_weight
+    known = [item.log_likelihood for item in candidates if math.isfinite(item.log_likelihood)]
+    neutral = sum(known) / len(known) if known else 0.0
+    sums = [
+        (item.log_likelihood if math.isfinite(item.log_likelihood) else neutral) + weight * item.similarity
+        for item in candidates
     ]
-    ranked = sorted(scored, key=lambda item: -item.score)  # stable: ties keep the generator's order
-    if config.fill_from_guidance:
-        floor = min((item.score for item in ranked), default=1.0)
-        taken = {key(item.text) for item in ranked}
-        ranked += [
-            Ranked(hit.text, floor * min(1.0, max(0.0, hit.similarity)), True)
-            for hit in guidance.hits
-            if key(hit.text) not in taken
-        ]
-    return ranked[:top]
+    highest = max(sums)
+    shares = [math.exp(value - highest) for value in sums]
+    total = sum(shares)
+    ranked = [Ranked(item.text, share / total) for item, share in zip(candidates, shares, strict=True)]
+    return sorted(ranked, key=lambda item: -item.score)[:top]
+
+
+def best_beam(generated: Sequence[GeneratedHashtag], *, top: int | None = None) -> list[Ranked]:
+    """The paper's reading: what the most likely sequence contains, and nothing else.
+
+    Args:
+        generated: As `ggm.generator.decoding.generate` returns them.
+        top: How many at most; None for all.
+    """
+    return [Ranked(item.text, item.score) for item in generated if item.in_best_beam][:top]
+
+
+def distinct(*lists: Sequence[str]) -> list[str]:
+    """The hashtags of several lists, each once, in order."""
+    return list({key(text): text for texts in reversed(lists) for text in reversed(texts)}.values())[::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_garbage() -> Iterator[None]:
+    """Each run has the garbage collected, most of its time here; what is imported needs no looking at."""
+    import transformers
+
+    assert transformers.Trainer  # loaded when first asked for
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def painted(colour: str, pattern: str, *, shade: int) -> np.ndarray:
