@@ -34,10 +34,11 @@ ALLOWED: dict[str, set[str]] = {
     "generator": set(),
     "bundle": {"features", "retriever", "generator", "ranking"},
     "model_info": {*STAGES, "bundle"},
-    "recommend": {*STAGES, "bundle"},
+    "candidates": {*STAGES, "bundle"},
+    "recommend": {*STAGES, "bundle", "candidates"},
     "corpus": {"media"},
     "training": {*STAGES, "bundle", "recommend", "corpus", "evaluation"},
-    "evaluation": {*STAGES, "bundle", "recommend", "corpus"},
+    "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
     "serving": {*STAGES, "bundle", "model_info", "recommend", "corpus", "training", "evaluation"},
     "__main__": {"serving"},
 }

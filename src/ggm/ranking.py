@@ -119,4 +119,8 @@ def best_beam(generated: Sequence[GeneratedHashtag], *, top: int | None = None) 
 
 def distinct(*lists: Sequence[str]) -> list[str]:
     """The hashtags of several lists, each once, in order."""
-    return list({key(text): text for texts in reversed(lists) for text in reversed(texts)}.values())[::-1]
+    found: dict[str, str] = {}
+    for texts in lists:
+        for text in texts:
+            found.setdefault(key(text), text)
+    return list(found.values())

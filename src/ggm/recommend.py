@@ -5,7 +5,7 @@ features find guidance, and features, description and guidance become hashtags.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +13,13 @@ from types import TracebackType
 import torch
 
 from ggm.bundle import Bundle, load_bundle
+from ggm.candidates import measure_candidates
 from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
-from ggm.ranking import rank
+from ggm.ranking import Ranked, join
 from ggm.records import (
     GeneratedHashtag,
     Guidance,
@@ -129,6 +130,23 @@ class Recommender:
             vocabulary=self.bundle.vocabulary,
         )[0]
 
+    def rank(
+        self,
+        features: VideoFeatures,
+        description: str,
+        guidance: Guidance,
+        generated: Sequence[GeneratedHashtag],
+    ) -> list[Ranked]:
+        """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
+
+        `ggm.ranking.best_beam` gives the paper's reading instead.
+        """
+        batch = self.bundle.batch([features], [description], [guidance])
+        (candidates,) = measure_candidates(
+            self.bundle, [features], batch, generated=[generated], guidance=[guidance]
+        )
+        return join(candidates, config=self.bundle.ranking, described=bool(description))
+
     def recommend(self, video: str | Path, description: str = "", *, top: int = 5) -> Recommendation:
         """Recommend hashtags for one video.
 
@@ -182,7 +200,7 @@ class Recommender:
             guidance = self.guide(features)
         with _timed(seconds, "generate"):
             generated = self.generate(features, text, guidance)
-        ranked = rank(generated, guidance, config=self.bundle.ranking, top=top)
+            ranked = self.rank(features, text, guidance, generated)[:top]
         vocabulary = self.bundle.vocabulary
         hashtags = tuple(
             RecommendedHashtag(

@@ -16,7 +16,7 @@ from ggm.evaluation import predict as predict_module
 from ggm.evaluation.predict import SYSTEMS, System, predict
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import FeaturedPosts, featured_posts
-from ggm.ranking import RankingConfig, rank
+from ggm.ranking import RankingConfig
 from ggm.recommend import Recommender
 from systems import HASHTAGS, random_bundle
 
@@ -81,13 +81,13 @@ def test_the_generator_is_the_best_beam_alone(bundle: Bundle, posts: FeaturedPos
 
 def test_the_recommender_is_what_recommender_answers(bundle: Bundle, posts: FeaturedPosts) -> None:
     """By its own ranking, with hashtags beyond the best beam and from the guidance."""
-    bundle = replace(bundle, ranking=RankingConfig(minimum_score=0.1, guidance_bonus=0.2))
+    bundle = replace(bundle, ranking=RankingConfig(similarity_weight=3.0))
     with Recommender(bundle) as recommender:
         for index, prediction in enumerate(run(bundle, posts, "recommender", batch_size=1)):
             features, post = posts.features(index), posts.posts[index]
             guidance = recommender.guide(features)
             written = recommender.generate(features, post.description, guidance)
-            expected = rank(written, guidance, config=bundle.ranking)
+            expected = recommender.rank(features, post.description, guidance, written)
             assert prediction.hashtags == tuple(item.text for item in expected)
             assert {*guidance.texts} <= {*prediction.hashtags}
 

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, get_args
 
 from ggm.bundle import Bundle
+from ggm.candidates import measure_candidates
 from ggm.errors import BundleError, ConfigError
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import FeaturedPosts
 from ggm.generator.decoding import generate
-from ggm.ranking import RankingConfig, rank
+from ggm.ranking import best_beam, join
 from ggm.records import Guidance
 
 System = Literal["generator", "recommender", "retriever", "pretrained-retriever", "popular"]
 SYSTEMS: Final[tuple[System, ...]] = get_args(System)
-BEST_BEAM: Final = RankingConfig(minimum_score=1.0, fill_from_guidance=False)
 RANKED: Final = 50
 """How many hashtags of a ranked list are kept, for recall@50."""
 
@@ -99,14 +99,14 @@ def _rank_batch(
     guidance = bundle.guide(features)
     descriptions = ["" if without_descriptions else data.posts[row].description for row in rows]
     assert bundle.generator is not None  # predict checked it
-    written = generate(
-        bundle.generator,
-        bundle.batch(features, descriptions, guidance),
-        decoding=bundle.decoding,
-        vocabulary=bundle.vocabulary,
-    )
-    config = BEST_BEAM if system == "generator" else bundle.ranking
-    return [
-        tuple((item.text, item.score) for item in rank(hashtags, found, config=config, top=RANKED))
-        for hashtags, found in zip(written, guidance, strict=True)
-    ], guidance
+    batch = bundle.batch(features, descriptions, guidance)
+    written = generate(bundle.generator, batch, decoding=bundle.decoding, vocabulary=bundle.vocabulary)
+    if system == "generator":
+        ranked = [best_beam(hashtags, top=RANKED) for hashtags in written]
+    else:
+        measured = measure_candidates(bundle, features, batch, generated=written, guidance=guidance)
+        ranked = [
+            join(candidates, config=bundle.ranking, described=bool(description), top=RANKED)
+            for candidates, description in zip(measured, descriptions, strict=True)
+        ]
+    return [tuple((item.text, item.score) for item in row) for row in ranked], guidance

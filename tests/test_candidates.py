@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from systems import random_bundle
+
+from ggm.bundle import Bundle
+from ggm.candidates import measure_candidates
+from ggm.errors import BundleError
+from ggm.generator.decoding import score_hashtags
+from ggm.media.decode import decode_video
+from ggm.records import GeneratedHashtag, VideoFeatures
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return random_bundle("tiny")
+
+
+@pytest.fixture(scope="module")
+def features(bundle: Bundle, clips: list[Path]) -> list[VideoFeatures]:
+    rate = bundle.extractor.sound_rate_hz
+    return bundle.extractor.extract_batch([decode_video(clip, sound_rate_hz=rate) for clip in clips[:2]])
+
+
+def test_each_side_measures_what_the_other_proposed(bundle: Bundle, features: list[VideoFeatures]) -> None:
+    guidance = bundle.guide(features)
+    known = guidance[0].texts[0]
+    generated = [
+        [GeneratedHashtag("northernlights", 0.5, True), GeneratedHashtag(known.upper(), 0.4, True)],
+        [],
+    ]
+    batch = bundle.batch(features, ["first snow", ""], guidance)
+    first, second = measure_candidates(bundle, features, batch, generated=generated, guidance=guidance)
+    assert [item.text for item in first] == ["northernlights", known.upper(), *guidance[0].texts[1:]]
+    assert [item.text for item in second] == list(guidance[1].texts)
+    # The retriever's side: cosines, also of a hashtag that stands in no pool.
+    cosine = float(bundle.embed_videos(features)[0] @ bundle.embed_hashtags(["northernlights"])[0])
+    assert first[0].similarity == pytest.approx(cosine, abs=1e-6)
+    assert first[1].similarity == guidance[0].hits[0].similarity
+    assert [item.similarity for item in second] == [hit.similarity for hit in guidance[1].hits]
+    # The generator's side: as if each post stood alone.
+    for row, item in enumerate((first, second)):
+        alone = bundle.batch([features[row]], [("first snow", "")[row]], [guidance[row]])
+        assert bundle.generator is not None
+        (values,) = score_hashtags(bundle.generator, alone, [[candidate.text for candidate in item]])
+        np.testing.assert_allclose([candidate.log_likelihood for candidate in item], values, atol=1e-3)
+
+
+def test_a_bundle_without_generator_measures_nothing(bundle: Bundle, features: list[VideoFeatures]) -> None:
+    guidance = bundle.guide(features)
+    batch = bundle.batch(features, ["", ""], guidance)
+    with pytest.raises(BundleError, match="holds no generator"):
+        measure_candidates(
+            replace(bundle, generator=None), features, batch, generated=[[], []], guidance=guidance
+        )
