@@ -1,6 +1,6 @@
 """The example videos before and after training: what the retriever finds, and what is recommended.
 
-    python benchmarks/examples.py BUNDLE [VIDEO...]
+python benchmarks/examples.py BUNDLE [VIDEO...]
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle")
     parser.add_argument("videos", type=Path, nargs="*", help="by default the shipped examples")
     arguments = parser.parse_args()
@@ -31,7 +33,9 @@ def main() -> None:
     console = Console(width=150, highlight=False)
     for path in arguments.videos or descriptions:
         features = bundle.extractor.extract(
-            decode_video(path, short_side=bundle.extractor.short_side, sound_rate_hz=bundle.extractor.sound_rate_hz)
+            decode_video(
+                path, short_side=bundle.extractor.short_side, sound_rate_hz=bundle.extractor.sound_rate_hz
+            )
         )
         console.print(f"[bold]{path.name}[/]")
         for name, system in (("before training", untrained), ("after training", bundle)):

@@ -21,7 +21,9 @@ from ggm.retriever.pool import HashtagPool
 HASHTAGS = ("cat", "Dog", "ColdWeather", "winter", "snow", "fyp", "red", "blue")
 
 
-def random_bundle(name_or_profile: str | Profile, *, text: TextModelConfig | None = None, seed: int = 0) -> Bundle:
+def random_bundle(
+    name_or_profile: str | Profile, *, text: TextModelConfig | None = None, seed: int = 0
+) -> Bundle:
     """A bundle whose trained parts are random but not idle: no weight is left at zero."""
     torch.manual_seed(seed)
     chosen = profile(name_or_profile)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints import write_base_checkpoints
 from safetensors.numpy import load_file, save_file
-from systems import HASHTAGS, random_bundle
 
+from checkpoints import write_base_checkpoints
 from ggm.bundle import SHIPPED, find_bundle, load_bundle, save_bundle
 from ggm.errors import BundleError, CheckpointError, PoolMismatchError
 from ggm.features.text import TextModelConfig
 from ggm.recommend import Recommender
 from ggm.records import Recommendation
+from systems import HASHTAGS, random_bundle
 
 
 def answers(folder: Path, clips: list[Path]) -> list[tuple[object, ...]]:
@@ -26,7 +26,10 @@ def answers(folder: Path, clips: list[Path]) -> list[tuple[object, ...]]:
 def test_saving_and_loading_changes_nothing_bit_for_bit(tmp_path: Path, clips: list[Path]) -> None:
     bundle = random_bundle("tiny", seed=1)
     with Recommender(bundle) as recommender:
-        before = [(a.hashtags, a.guidance) for a in (recommender.recommend(clip, "first snow", top=8) for clip in clips)]
+        before = [
+            (a.hashtags, a.guidance)
+            for a in (recommender.recommend(clip, "first snow", top=8) for clip in clips)
+        ]
     save_bundle(bundle, tmp_path / "bundle")
     assert answers(tmp_path / "bundle", clips) == before
     assert any(hashtags for hashtags, _ in before)
@@ -37,7 +40,10 @@ def test_base_from_checkpoints_on_disk_runs_the_same_code(tmp_path: Path, clips:
     bundle = random_bundle(profile)
     assert bundle.extractor.sound_dim is not None
     with Recommender(bundle) as recommender:
-        before = [(a.hashtags, a.guidance) for a in (recommender.recommend(clip, "first snow", top=8) for clip in clips)]
+        before = [
+            (a.hashtags, a.guidance)
+            for a in (recommender.recommend(clip, "first snow", top=8) for clip in clips)
+        ]
     save_bundle(bundle, tmp_path / "bundle")
     assert answers(tmp_path / "bundle", clips) == before
     assert [len(guidance) for _, guidance in before] == [4, 4, 4, 4]
@@ -56,14 +62,23 @@ def test_a_bundle_of_a_part_trained_text_encoder_comes_back(tmp_path: Path, clip
 
 def test_files_hold_no_pickle(tiny_bundle_dir: Path) -> None:
     names = sorted(path.name for path in tiny_bundle_dir.iterdir())
-    assert names == ["bundle.json", "generator.safetensors", "pool.safetensors", "retriever.safetensors", "vocabulary.json"]
+    assert names == [
+        "bundle.json",
+        "generator.safetensors",
+        "pool.safetensors",
+        "retriever.safetensors",
+        "vocabulary.json",
+    ]
 
 
 @pytest.mark.parametrize(
-    "name", ["generator.safetensors", "pool.safetensors", "retriever.safetensors", "vocabulary.json", "bundle.json"]
+    "name",
+    ["generator.safetensors", "pool.safetensors", "retriever.safetensors", "vocabulary.json", "bundle.json"],
 )
 @pytest.mark.parametrize("damage", ["missing", "truncated", "flipped"])
-def test_damage_of_any_file_is_refused_by_name(tmp_path: Path, tiny_bundle_dir: Path, name: str, damage: str) -> None:
+def test_damage_of_any_file_is_refused_by_name(
+    tmp_path: Path, tiny_bundle_dir: Path, name: str, damage: str
+) -> None:
     folder = shutil.copytree(tiny_bundle_dir, tmp_path / "bundle")
     path = folder / name
     content = bytearray(path.read_bytes())

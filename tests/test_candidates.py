@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from systems import random_bundle
 
 from ggm.bundle import Bundle
 from ggm.candidates import measure_candidates
@@ -11,6 +10,7 @@ from ggm.errors import BundleError
 from ggm.generator.decoding import score_hashtags
 from ggm.media.decode import decode_video
 from ggm.records import GeneratedHashtag, VideoFeatures
+from systems import random_bundle
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,9 @@ def test_a_case_worked_by_hand() -> None:
     ranked = join(CANDIDATES, config=RankingConfig(similarity_weight=10.0), described=True)
     total = 1 + 2 * math.exp(2)
     assert [item.text for item in ranked] == ["cat", "猫", "food"]
-    assert [item.score for item in ranked] == pytest.approx([math.exp(2) / total, math.exp(2) / total, 1 / total])
+    assert [item.score for item in ranked] == pytest.approx(
+        [math.exp(2) / total, math.exp(2) / total, 1 / total]
+    )
 
 
 def test_a_post_without_description_has_its_own_weight() -> None:

@@ -140,7 +140,7 @@ def test_sources(bundle: Bundle, clips: list[Path], monkeypatch: pytest.MonkeyPa
 
 
 def test_both_sides_have_their_say(bundle: Bundle, clips: list[Path]) -> None:
-    """Where similarity counts for everything, the best of the guidance leads; where for nothing, the likeliest."""
+    """Similarity alone keeps the order of the guidance, likelihood alone that of the generator."""
 
     def ranked(weight: float) -> list[str]:
         config = RankingConfig(similarity_weight=weight, silent_similarity_weight=weight)
@@ -151,7 +151,9 @@ def test_both_sides_have_their_say(bundle: Bundle, clips: list[Path]) -> None:
             if weight:
                 assert in_guidance == list(answer.guidance.texts)
             else:
-                batch = bundle.batch([recommender.features(recommender.decode(clips[0]))], ["first snow"], [answer.guidance])
+                batch = bundle.batch(
+                    [recommender.features(recommender.decode(clips[0]))], ["first snow"], [answer.guidance]
+                )
                 (values,) = score_hashtags(recommender.generator, batch, [texts])
                 assert values == sorted(values, reverse=True)
             return texts

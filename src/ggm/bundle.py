@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ggm.errors import BundleError, CheckpointError, ConfigError, GgmError
+from ggm.errors import BundleError, CheckpointError, ConfigError
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.profiles import Profile
 from ggm.features.text import TextModel, TextModelConfig, load_text_model
@@ -93,11 +92,16 @@ class Bundle:
         rows = []
         for item in features:
             embeddings, pooled = (
-                torch.from_numpy(np.asarray(array, np.float32))[None] for array in (item.frame_embeddings, item.frame_pooled)
+                torch.from_numpy(np.asarray(array, np.float32))[None]
+                for array in (item.frame_embeddings, item.frame_pooled)
             )
             mask = torch.ones(embeddings.shape[:2], dtype=torch.bool)
             device = self.extractor.device
-            rows.append(self.retriever.embed_videos(embeddings.to(device), pooled.to(device), mask.to(device)).cpu().numpy())
+            rows.append(
+                self.retriever.embed_videos(embeddings.to(device), pooled.to(device), mask.to(device))
+                .cpu()
+                .numpy()
+            )
         return np.concatenate(rows)
 
     @torch.inference_mode()
@@ -130,7 +134,8 @@ class Bundle:
             raise BundleError(f"bundle {self.name!r} holds no generator")
         encode = self.generator.layout.encode
         texts = [
-            encode(description, found.texts).input_ids for description, found in zip(descriptions, guidance, strict=True)
+            encode(description, found.texts).input_ids
+            for description, found in zip(descriptions, guidance, strict=True)
         ]
         pad_token_id = self.generator.input_tokenizer.pad_token_id
         return collate(features, input_ids=texts, pad_token_id=int(pad_token_id)).to(self.extractor.device)
@@ -138,7 +143,9 @@ class Bundle:
     def rebuilt_pool(self, hashtags: Sequence[str]) -> HashtagPool:
         """A pool of other hashtags, searched by this bundle's retriever."""
         return HashtagPool.build(
-            hashtags, self.embed_hashtags, retriever_fingerprint=self.retriever.fingerprint(self.extractor.fingerprint)
+            hashtags,
+            self.embed_hashtags,
+            retriever_fingerprint=self.retriever.fingerprint(self.extractor.fingerprint),
         )
 
     def with_head_weight(self, head_weight: float) -> Bundle:
@@ -159,7 +166,10 @@ def build_generator(config: GeneratorConfig, text: TextModel) -> Generator:
     for tokenizer in (text.input_tokenizer, text.output_tokenizer):
         ensure_separator(tokenizer, text_model=text.model)
     generator = Generator(
-        config, text_model=text.model, input_tokenizer=text.input_tokenizer, output_tokenizer=text.output_tokenizer
+        config,
+        text_model=text.model,
+        input_tokenizer=text.input_tokenizer,
+        output_tokenizer=text.output_tokenizer,
     )
     if text.trained_encoder_layers == 0:
         generator.freeze_text_encoder()
@@ -206,11 +216,11 @@ def save_bundle(bundle: Bundle, folder: Path | str) -> None:
         building.chmod(0o755)
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-            os.replace(folder, old / "bundle")
-            os.replace(building, folder)
+            folder.replace(old / "bundle")
+            building.replace(folder)
             shutil.rmtree(old)
         else:
-            os.replace(building, folder)
+            building.replace(folder)
     except OSError as error:
         raise BundleError(f"{folder}: can't be written: {error.strerror or error}") from error
     finally:
@@ -232,7 +242,9 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         text = asdict(bundle.text)
         pieces = text.pop("output_vocabulary")
         if pieces is not None:
-            (folder / "output_vocabulary.json").write_text(json.dumps(pieces, ensure_ascii=False, indent=0), "utf-8")
+            (folder / "output_vocabulary.json").write_text(
+                json.dumps(pieces, ensure_ascii=False, indent=0), "utf-8"
+            )
         generator = {"config": bundle.generator.config.to_dict(), "text": text}
     manifest = {
         "format": FORMAT,
@@ -279,7 +291,8 @@ def find_bundle(name_or_dir: Path | str) -> Path:
         return shipped
     names = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
     raise BundleError(
-        f"{name_or_dir}: no bundle there; name a folder with a {MANIFEST}, or one that is shipped: {', '.join(names)}"
+        f"{name_or_dir}: no bundle there; name a folder with a {MANIFEST}, "
+        f"or one that is shipped: {', '.join(names)}"
     )
 
 
@@ -293,7 +306,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         if manifest["format"] != FORMAT:
-            raise BundleError(f"{path}: format {manifest['format']}, but this version of ggm reads format {FORMAT}")
+            raise BundleError(
+                f"{path}: format {manifest['format']}, but this version of ggm reads format {FORMAT}"
+            )
         files = dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path}: damaged bundle: {error}") from error
@@ -312,8 +327,8 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
     extractor = load_extractor(profile, device=device, class_embeddings=class_embeddings)
     if extractor.fingerprint != manifest["extractor_fingerprint"]:
         raise CheckpointError(
-            f"{folder}: the encoders found for {profile.name!r} are not those that this bundle was trained on; "
-            "install the versions that it names, or train it again"
+            f"{folder}: the encoders found for {profile.name!r} are not those that this bundle was trained "
+            "on; install the versions that it names, or train it again"
         )
     retriever = Retriever(RetrieverConfig.from_dict(manifest["retriever"]))
     _load_state(retriever, load_file(folder / "retriever.safetensors"), folder)
@@ -334,7 +349,9 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
         return bundle
     pieces = folder / "output_vocabulary.json"
     output_vocabulary = json.loads(pieces.read_text("utf-8")) if pieces.is_file() else None
-    text = from_dict(TextModelConfig, manifest["generator"]["text"] | {"output_vocabulary": output_vocabulary})
+    text = from_dict(
+        TextModelConfig, manifest["generator"]["text"] | {"output_vocabulary": output_vocabulary}
+    )
     config = GeneratorConfig.from_dict(manifest["generator"]["config"])
     generator = build_generator(config, load_text_model(profile, text))
     state = {name: tensor.float() for name, tensor in load_file(folder / "generator.safetensors").items()}
@@ -360,15 +377,3 @@ def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-__all__ = [
-    "Bundle",
-    "GgmError",
-    "build_generator",
-    "find_bundle",
-    "load_bundle",
-    "read_manifest",
-    "round_weights",
-    "save_bundle",
-]

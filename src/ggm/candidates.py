@@ -49,7 +49,9 @@ def measure_candidates(
     ]
     likelihoods = score_hashtags(bundle.generator, batch, texts)
     similarities = [{key(hit.text): hit.similarity for hit in found.hits} for found in guidance]
-    fresh = distinct(*([t for t in row if key(t) not in known] for row, known in zip(texts, similarities, strict=True)))
+    fresh = distinct(
+        *([t for t in row if key(t) not in known] for row, known in zip(texts, similarities, strict=True))
+    )
     if fresh:
         vectors = dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True))
         for query, row, known in zip(bundle.embed_videos(features), texts, similarities, strict=True):

@@ -1,19 +1,19 @@
 """Every error that ggm raises on purpose.
 
-    GgmError
-    ├── MediaError               a video that can't be used; the message names the file
-    │   ├── MediaNotFoundError     no such file, a directory, or not readable
-    │   ├── MediaFormatError       not a video, truncated, corrupt, no video stream, no frame
-    │   ├── MediaLimitError        larger, longer or of more pixels than the limits allow
-    │   └── MediaTimeoutError      decoding took longer, or more memory, than it may
-    ├── HashtagError             a text that holds no hashtag
-    ├── DataError                a manifest, split or corpus that can't be used
-    ├── ConfigError              a recipe or config with an unknown key or a value out of range
-    ├── CheckpointError          backbone weights that are missing, wrong or changed
-    ├── BundleError              a bundle that is missing, damaged or of another format version
-    ├── PoolError                an operation that this hashtag pool can't do
-    │   └── PoolMismatchError      vectors that were made by another retriever
-    └── MissingDependencyError   an optional package is absent; the message has the pip line
+GgmError
+├── MediaError               a video that can't be used; the message names the file
+│   ├── MediaNotFoundError     no such file, a directory, or not readable
+│   ├── MediaFormatError       not a video, truncated, corrupt, no video stream, no frame
+│   ├── MediaLimitError        larger, longer or of more pixels than the limits allow
+│   └── MediaTimeoutError      decoding took longer, or more memory, than it may
+├── HashtagError             a text that holds no hashtag
+├── DataError                a manifest, split or corpus that can't be used
+├── ConfigError              a recipe or config with an unknown key or a value out of range
+├── CheckpointError          backbone weights that are missing, wrong or changed
+├── BundleError              a bundle that is missing, damaged or of another format version
+├── PoolError                an operation that this hashtag pool can't do
+│   └── PoolMismatchError      vectors that were made by another retriever
+└── MissingDependencyError   an optional package is absent; the message has the pip line
 """
 
 from __future__ import annotations

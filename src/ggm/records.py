@@ -74,7 +74,10 @@ class Frames:
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
-        _check(len(shape) == 4 and shape[0] > 0 and shape[3] == 3, f"pixels must be (frames>0, height, width, 3), got {shape}")
+        _check(
+            len(shape) == 4 and shape[0] > 0 and shape[3] == 3,
+            f"pixels must be (frames>0, height, width, 3), got {shape}",
+        )
         _check(self.pixels.dtype == np.uint8, f"pixels must be uint8, got {self.pixels.dtype}")
         _check(self.timestamps_seconds.shape == shape[:1], "one timestamp a frame is needed")
 
@@ -98,7 +101,10 @@ class Sound:
     sample_rate_hz: int
 
     def __post_init__(self) -> None:
-        _check(self.samples.ndim == 1 and self.samples.size > 0, f"samples must be (samples>0,), got {self.samples.shape}")
+        _check(
+            self.samples.ndim == 1 and self.samples.size > 0,
+            f"samples must be (samples>0,), got {self.samples.shape}",
+        )
         _check(self.sample_rate_hz > 0, f"sample_rate_hz must be positive, got {self.sample_rate_hz}")
 
     @property
@@ -144,7 +150,10 @@ class VideoFeatures:
     sound_tokens: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        _check(self.frame_tokens.ndim == 3, f"frame_tokens must be (frames, tokens, width), got {self.frame_tokens.shape}")
+        _check(
+            self.frame_tokens.ndim == 3,
+            f"frame_tokens must be (frames, tokens, width), got {self.frame_tokens.shape}",
+        )
         frames = self.frame_tokens.shape[0]
         _check(frames > 0, "at least one frame is needed")
         for name in ("frame_embeddings", "frame_pooled"):
