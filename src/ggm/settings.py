@@ -7,7 +7,7 @@ of a bundle and the TOML of a recipe.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ggm.errors import ConfigError
@@ -20,7 +20,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
 
     Args:
         cls: The dataclass.
-        values: Its fields by name; those with a default may be absent.
+        values: Its fields by name; those with a default, or that may be None, may be absent.
         where: What the values are, for error messages, such as ``recipe.toml [generator]``.
 
     Raises:
@@ -31,15 +31,19 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
         raise ConfigError(f"{where}: expected a table of settings, got {values!r}")
     hints = get_type_hints(cls)
     known = {field.name for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    required = {
+        field.name
+        for field in fields(cls)  # type: ignore[arg-type]
+        if field.default is MISSING and field.default_factory is MISSING
+    }
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    arguments = {}
-    for name, value in values.items():
-        hint = hints[name]
-        if isinstance(hint, type) and is_dataclass(hint):
-            arguments[name] = from_dict(hint, value, where=f"{where}.{name}")
-        else:
-            arguments[name] = _checked(hint, value, where=f"{where}.{name}")
+    arguments = {
+        name: _checked(hints[name], value, where=f"{where}.{name}") for name, value in values.items()
+    }
+    for name in known - set(arguments):
+        if type(None) in get_args(hints[name]) and name in required:
+            arguments[name] = None  # TOML has no word for it
     try:
         return cls(**arguments)
     except TypeError as error:
@@ -50,6 +54,8 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
     """The value as the field's type, with whole numbers accepted as floats and lists as tuples."""
     if hint is Any:
         return value
+    if isinstance(hint, type) and is_dataclass(hint):
+        return from_dict(hint, value, where=where)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_checked(arguments[0], item, where=where) for item in value)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ggm.errors import ConfigError
+from ggm.features.profiles import Profile
 from ggm.training.recipes import GeneratorRecipe, OptimiserSettings, load_recipe, with_seed
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -59,3 +60,19 @@ def test_the_papers_settings_are_the_defaults() -> None:
     assert GeneratorRecipe().top_k == 50
     with pytest.raises(ConfigError, match="trained_encoder_layers"):
         GeneratorRecipe(trained_encoder_layers=-2)
+
+
+def test_a_profile_is_a_name_or_a_table_of_checkpoints(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(
+        'name = "r"\n[profile]\nname = "mine"\nretriever = "/m/clip"\nvision = "/m/vit"\ntext = "/m/bart"\n'
+        'audio = "/m/clap"\n',
+        encoding="utf-8",
+    )
+    assert load_recipe(path).profile == Profile("mine", "/m/clip", "/m/vit", "/m/clap", "/m/bart")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('audio = "/m/clap"\n', ""), encoding="utf-8")
+    assert load_recipe(path).profile == Profile("mine", "/m/clip", "/m/vit", None, "/m/bart")
+    path.write_text('name = "r"\n[profile]\nname = "mine"\nmodel = "x"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="profile"):
+        load_recipe(path)

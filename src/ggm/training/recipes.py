@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ggm.errors import ConfigError
+from ggm.features.profiles import Profile
 from ggm.generator.decoding import DecodingConfig
 from ggm.ranking import RankingConfig
 from ggm.settings import from_dict
@@ -188,7 +189,8 @@ class Recipe:
     Args:
         name: For the model card.
         seed: Of every random draw.
-        profile: Which pretrained parts, see `ggm.features`.
+        profile: Which pretrained parts: the name of a profile, or a table of checkpoints
+            (``name``, ``retriever``, ``vision``, ``audio``, ``text``; hub ids or folders).
         retriever: First stage.
         generator: Second stage.
         classifier: The baseline beside them.
@@ -198,7 +200,7 @@ class Recipe:
 
     name: str
     seed: int = 0
-    profile: str = "compact"
+    profile: str | Profile = "compact"
     retriever: RetrieverRecipe = field(default_factory=RetrieverRecipe)
     generator: GeneratorRecipe = field(default_factory=GeneratorRecipe)
     classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)

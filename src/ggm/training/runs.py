@@ -224,7 +224,7 @@ def run_generator(
     settings = recipe.generator
     guidance = _training_guidance(recipe, base, train, _log_folder(out), bar)
     pieces = None
-    if recipe.profile == "compact":
+    if base.profile.name == "compact":
         pieces = compact_output_vocabulary(list(base.vocabulary))
     text_config = TextModelConfig(
         decoder_layers=settings.decoder_layers,
