@@ -259,6 +259,8 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         "files": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner alone
 
 
 def load_bundle(name_or_dir: Path | str, *, device: str = "cpu") -> Bundle:
