@@ -73,7 +73,13 @@ class Recommender:
             PoolMismatchError: If its pool was made by another retriever.
         """
         _check_device(device)
-        return cls(load_bundle(name_or_dir, device=device))
+        worker = DecodingWorker()
+        worker.start()  # beside the loading of the bundle
+        try:
+            return cls(load_bundle(name_or_dir, device=device), worker=worker)
+        except BaseException:
+            worker.close()
+            raise
 
     def close(self) -> None:
         """End the decoding process. It would otherwise end with this one."""

@@ -277,3 +277,25 @@ def test_options_of_the_worker(options) -> None:
 def test_options_of_a_call(worker, clip, options) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         worker.decode(clip, **options)
+
+
+def test_a_process_that_was_started_ahead_is_the_one_that_decodes(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=1.0, sound=False)
+    with DecodingWorker() as worker:
+        worker.start()
+        process = worker._process
+        worker.start()
+        assert worker._process is process is not None
+        first, second = worker.decode(path), worker.decode(path)
+        assert worker._process is process
+        np.testing.assert_array_equal(first.frames.pixels, second.frames.pixels)
+
+
+def test_a_process_that_died_before_its_first_request_is_replaced(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=1.0, sound=False)
+    with DecodingWorker() as worker:
+        worker.start()
+        assert worker._process is not None
+        worker._process._popen.kill()
+        worker._process._popen.wait()
+        assert len(worker.decode(path).frames) == 2

@@ -110,6 +110,16 @@ class DecodingWorker:
                 self._end()  # such as an interrupt: half an answer may be left in the pipe
                 raise
 
+    def start(self) -> None:
+        """Begin to start the process, so that it is ready sooner; `decode` would do it otherwise.
+
+        Raises:
+            MediaError: If it can't be started.
+        """
+        with self._lock:
+            if self._process is None:
+                self._process = _Process(memory_bytes=self.memory_bytes)
+
     def close(self) -> None:
         """End the process. A later call of `decode` starts another."""
         with self._lock:
@@ -128,7 +138,7 @@ class DecodingWorker:
             self._end()
         if self._process is None:
             self._process = _Process(memory_bytes=self.memory_bytes)
-            self._process.await_start()
+        self._process.await_start()
         return self._process
 
     def _end(self) -> None:
@@ -152,6 +162,7 @@ class _Process:
         )
         self._owner = os.getpid()
         self._answers = cast("BinaryIO", self._popen.stdout)
+        self._has_started = False
         self._requests = cast("BinaryIO", self._popen.stdin)
         self._finalizer = weakref.finalize(self, _end_process, self._popen, self._stderr, self._owner)
 
@@ -160,11 +171,13 @@ class _Process:
         return self._owner == os.getpid() and self._popen.poll() is None
 
     def await_start(self) -> None:
-        """Wait until it can take requests.
+        """Wait until it can take requests, which is once.
 
         Raises:
             MediaError: If it doesn't start.
         """
+        if self._has_started:
+            return
         with self._killed_after(_START_SECONDS):
             try:
                 read_header(self._answers)
@@ -172,6 +185,7 @@ class _Process:
                 reason = self._last_words()
                 self.end()
                 raise MediaError(f"the decoding process didn't start{reason}") from None
+        self._has_started = True
 
     def decode(self, request: Request, *, timeout_seconds: float, max_bytes: int) -> Video:
         """Send a request and wait for the answer.
