@@ -33,7 +33,7 @@ class RankingConfig:
     """
 
     similarity_weight: float = 10.0
-    silent_similarity_weight: float = 20.0
+    silent_similarity_weight: float = 30.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
