@@ -289,13 +289,14 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
         ({"vectors": vectors}, None),
         ({"weights": vectors}, header),
         ({"vectors": vectors}, header),
-        ({"vectors": vectors[0]}, header | {"hashtags": '["a"]'}),
-        ({"vectors": vectors}, header | {"hashtags": "[1]"}),
-        ({"vectors": vectors}, header | {"hashtags": "{"}),
-        ({"vectors": vectors}, header | {"hashtags": '["!"]'}),
-        ({"vectors": vectors.astype(np.int32)}, header | {"hashtags": '["a"]'}),
+        ({"vectors": vectors[0]}, header | {"hashtags": ["a"]}),
+        ({"vectors": vectors}, header | {"hashtags": [1]}),
+        ({"vectors": vectors}, header | {"hashtags": 7}),
+        ({"vectors": vectors}, header | {"hashtags": ["!"]}),
+        ({"vectors": vectors}, [1]),
+        ({"vectors": vectors.astype(np.int32)}, header | {"hashtags": ["a"]}),
     ):
-        path.write_bytes(save(tensors, metadata=metadata))
+        path.write_bytes(save(tensors, metadata=metadata and {"pool": json.dumps(metadata)}))
         with pytest.raises(PoolError, match="pool"):
             HashtagPool.load(path)
 
@@ -333,8 +334,23 @@ def test_the_file_holds_texts_and_vectors_together(tmp_path: Path) -> None:
     random_pool(2).save(tmp_path / "pool")
     raw = (tmp_path / "pool").read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
-    assert json.loads(header["hashtags"]) == names(2)
-    assert header["count"] == "2"
+    pool = json.loads(header["pool"])
+    assert pool["hashtags"] == names(2)
+    assert pool["count"] == 2
+
+
+def test_equal_pools_are_equal_files(tmp_path: Path) -> None:
+    files = []
+    for number in range(5):
+        random_pool(3).save(tmp_path / str(number))
+        files.append((tmp_path / str(number)).read_bytes())
+    assert len(set(files)) == 1
+
+
+def test_a_header_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pool").write_bytes(save({"vectors": random_vectors(1)}, metadata={"pool": "{"}))
+    with pytest.raises(PoolError, match="damaged"):
+        HashtagPool.load(tmp_path / "pool")
 
 
 def test_searching_while_another_thread_adds_and_removes() -> None:

@@ -31,6 +31,7 @@ Embed = Callable[[Sequence[str]], npt.NDArray[Any]]
 """Canonical hashtags to vectors (n, E) of any length; the retriever's text tower."""
 
 _FORMAT: Final = "ggm-pool-1"
+_HEADER: Final = "pool"
 _ROWS_AT_ONCE: Final = 4096
 
 
@@ -229,11 +230,13 @@ class HashtagPool:
         header = {
             "format": _FORMAT,
             "retriever_fingerprint": self.retriever_fingerprint,
-            "count": str(len(contents.texts)),
-            "hashtags": json.dumps(contents.texts, ensure_ascii=False),
+            "count": len(contents.texts),
             "sha256": _digest(contents.texts, stored),
+            "hashtags": contents.texts,
         }
-        _write_atomically(Path(path), save({"vectors": stored}, metadata=header))
+        # One entry: safetensors writes several in any order, and equal pools shall be equal files.
+        metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
+        _write_atomically(Path(path), save({"vectors": stored}, metadata=metadata))
 
     @classmethod
     def load(
@@ -264,7 +267,7 @@ class HashtagPool:
                 f"{retriever_fingerprint[:12]}); build it anew with the one that will search it"
             )
         try:
-            texts = json.loads(header["hashtags"])
+            texts = list(header["hashtags"])
             names = {key(text): text for text in texts}
             intact = header["sha256"] == _digest(texts, stored)
             precision: Any = str(stored.dtype)
@@ -348,11 +351,12 @@ def _digest(texts: Sequence[str], stored: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> tuple[dict[str, str], npt.NDArray[Any]]:
+def _read(path: Path) -> tuple[dict[str, Any], npt.NDArray[Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}, file.get_tensor("vectors")
-    except SafetensorError as error:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            return header if isinstance(header, dict) else {}, file.get_tensor("vectors")
+    except (SafetensorError, ValueError) as error:
         raise PoolError(f"{path}: not a hashtag pool, or damaged: {error}") from error
     except OSError as error:
         raise PoolError(f"{path}: can't read the hashtag pool: {error.strerror or error}") from error

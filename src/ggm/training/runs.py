@@ -356,7 +356,7 @@ def _record(recipe: Recipe, features: Features, train: FeaturedPosts, result: Fi
     """What a bundle remembers of a run."""
     return {
         "recipe": asdict(recipe),
-        "data": features.dataset.folder.resolve().name,
+        "data": str(features.dataset.metadata.get("name") or features.dataset.folder.resolve().name),
         "posts": len(train),
         "rejected": len(features.rejected),
         "seconds": round(result.seconds, 1),
