@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -182,7 +183,8 @@ def progress_bars() -> Iterator[Callable[[str], Callable[..., None]]]:
         task = progress.add_task(name, total=None)
 
         def advance(done: int, total: int, loss: float | None = None) -> None:
-            shown = name if loss is None else f"{name} loss {loss:.3f}"
+            unknown = loss is None or math.isnan(loss)  # before the first entry of the log
+            shown = name if unknown else f"{name} loss {loss:.3f}"
             progress.update(task, completed=done, total=total, description=shown)
 
         return advance
