@@ -5,7 +5,9 @@ measure on, never trained on). Their hashtags are the folders they lie in and th
 English descriptions, as far as the pool has them. Half of the objects are for tuning, half are
 held out.
 
-    python benchmarks/photographs.py BUNDLE STAMPS_FOLDER
+    python benchmarks/photographs.py BUNDLE STAMPS_FOLDER [DATASET]
+
+With a dataset the recall on its validation split stands beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from rich.table import Table
 from ggm.bundle import load_bundle
 from ggm.evaluation.metrics import recall_at
 from ggm.hashtags import Vocabulary
-from ggm.records import Frames, Video
+from ggm.records import Frames, Video, VideoFeatures
+from ggm.training.runs import open_features
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 MIN_COLOURS = 3000  # cartoons have fewer
@@ -70,23 +73,35 @@ def main() -> None:
     )
     parser.add_argument("bundle")
     parser.add_argument("stamps", type=Path)
+    parser.add_argument("dataset", type=Path, nargs="?")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
     stamps = read_stamps(arguments.stamps, bundle.vocabulary)
     objects = sorted({name for name, _, _ in stamps})
     held_out = set(np.random.default_rng(0).permutation(objects)[: len(objects) // 2])
-    features = [bundle.extractor.extract(read_video(picture)) for _, picture, _ in stamps]
-    table = Table("head weight", "tuning recall@10", "@50", "held-out recall@10", "@50", box=None)
+    sets: dict[str, tuple[list[VideoFeatures], list[tuple[str, ...]]]] = {
+        "tuning": ([], []),
+        "held out": ([], []),
+    }
+    for name, picture, hashtags in stamps:
+        features, wanted = sets["held out" if name in held_out else "tuning"]
+        features.append(bundle.extractor.extract(read_video(picture)))
+        wanted.append(hashtags)
+    if arguments.dataset is not None:
+        posts = open_features(arguments.dataset, bundle.extractor).split("validation")
+        sets["drawings"] = (
+            [posts.features(index) for index in range(len(posts))],
+            [post.hashtags for post in posts.posts],
+        )
+    table = Table("head weight", *(f"{name}, recall@10 / @50" for name in sets), box=None)
     for weight in WEIGHTS:
         blend = bundle.with_head_weight(weight)
-        found = [guidance.texts for guidance in blend.guide(features, top_k=50)]
-        row = [f"{weight:g}"]
-        for part in (False, True):
-            chosen = [index for index, (name, _, _) in enumerate(stamps) if (name in held_out) == part]
-            ranked = [found[index] for index in chosen]
-            wanted = [stamps[index][2] for index in chosen]
-            row += [f"{np.mean(recall_at(ranked, reference=wanted, k=k)):.3f}" for k in (10, 50)]
-        table.add_row(*row)
+        row = []
+        for features, wanted in sets.values():
+            ranked = [guidance.texts for guidance in blend.guide(features, top_k=50)]
+            recalls = (np.mean(recall_at(ranked, reference=wanted, k=k)) for k in (10, 50))
+            row.append(" / ".join(f"{recall:.3f}" for recall in recalls))
+        table.add_row(f"{weight:g}", *row)
     console = Console(width=120)
     console.print(f"{len(stamps)} photographs, {len(objects)} objects, pool of {len(bundle.pool):,} hashtags")
     console.print(table)
