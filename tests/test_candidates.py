@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,3 +56,19 @@ def test_a_bundle_without_generator_measures_nothing(bundle: Bundle, features: l
         measure_candidates(
             replace(bundle, generator=None), features, batch, generated=[[], []], guidance=guidance
         )
+
+
+def test_the_generator_is_not_asked_about_what_it_never_learned(
+    bundle: Bundle, features: list[VideoFeatures]
+) -> None:
+    pool = bundle.rebuilt_pool(["latecomer", "cat", "snow"])
+    changed = replace(bundle, pool=pool)
+    guidance = changed.guide(features[:1])
+    batch = changed.batch(features[:1], [""], guidance)
+    (found,) = measure_candidates(changed, features[:1], batch, generated=[[]], guidance=guidance)
+    likelihood = {item.text: item.log_likelihood for item in found}
+    assert likelihood.pop("latecomer") == -math.inf
+    assert all(math.isfinite(value) for value in likelihood.values())
+    written = [[GeneratedHashtag("LateComer", 0.5, True)]]
+    (found,) = measure_candidates(changed, features[:1], batch, generated=written, guidance=guidance)
+    assert math.isfinite(found[0].log_likelihood)  # what it wrote itself it can judge

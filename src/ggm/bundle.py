@@ -355,7 +355,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
         TextModelConfig, manifest["generator"]["text"] | {"output_vocabulary": output_vocabulary}
     )
     config = GeneratorConfig.from_dict(manifest["generator"]["config"])
-    generator = build_generator(config, load_text_model(profile, text))
+    generator = build_generator(config, load_text_model(profile, text, extractor=extractor))
     state = {name: tensor.float() for name, tensor in load_file(folder / "generator.safetensors").items()}
     generator.load_trainable_state_dict(state)
     return replace(bundle, generator=generator.to(device), text=text)

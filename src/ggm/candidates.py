@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,8 @@ def measure_candidates(
     """Join the generated hashtags and the guidance of each post, and measure them.
 
     Generated hashtags are embedded for their similarity, guidance is scored by the generator for
-    its likelihood, all of it in one pass each.
+    its likelihood, all of it in one pass each. Of a hashtag that entered the pool after training
+    the generator knows nothing, so that its likelihood is left open unless it wrote it itself.
 
     Args:
         bundle: With a generator.
@@ -47,7 +49,15 @@ def measure_candidates(
         distinct([item.text for item in written], found.texts)
         for written, found in zip(generated, guidance, strict=True)
     ]
-    likelihoods = score_hashtags(bundle.generator, batch, texts)
+    likelihoods = [
+        [
+            value if _is_judged(text, written, bundle) else -math.inf
+            for text, value in zip(row, values, strict=True)
+        ]
+        for row, values, written in zip(
+            texts, score_hashtags(bundle.generator, batch, texts), map(_keys, generated), strict=True
+        )
+    ]
     similarities = [{key(hit.text): hit.similarity for hit in found.hits} for found in guidance]
     fresh = distinct(
         *([t for t in row if key(t) not in known] for row, known in zip(texts, similarities, strict=True))
@@ -62,3 +72,11 @@ def measure_candidates(
         [Candidate(text, known[key(text)], value) for text, value in zip(row, values, strict=True)]
         for row, known, values in zip(texts, similarities, likelihoods, strict=True)
     ]
+
+
+def _keys(generated: Sequence[GeneratedHashtag]) -> set[str]:
+    return {key(item.text) for item in generated}
+
+
+def _is_judged(text: str, written: set[str], bundle: Bundle) -> bool:
+    return text in bundle.vocabulary or key(text) in written

@@ -52,7 +52,7 @@ class Candidate:
     Args:
         text: Canonical hashtag.
         similarity: Cosine to the video in the retriever's space, -1 to 1.
-        log_likelihood: That the generator writes it first, at most 0; -inf where it can't spell it.
+        log_likelihood: That the generator writes it first, at most 0; -inf where it can't say.
     """
 
     text: str
@@ -79,8 +79,8 @@ def join(
     """Rank candidates by log-likelihood plus weighted similarity.
 
     Scores are the candidates' shares: the softmax of these sums over all candidates. A hashtag
-    that the generator can't spell counts as likely as the mean of those that it can, so that the
-    retriever alone decides on it.
+    that the generator can't spell, or never learned, counts as likely as the mean of the others, so
+    that the retriever alone decides on it.
 
     Args:
         candidates: Of one post, each hashtag once.

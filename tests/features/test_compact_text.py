@@ -10,7 +10,7 @@ from transformers import EncoderDecoderModel, GenerationConfig, PreTrainedTokeni
 from transformers.modeling_outputs import BaseModelOutput
 
 from ggm.errors import CheckpointError, ConfigError
-from ggm.features.compact import load_minilm
+from ggm.features.compact import MiniLMEncoder, load_minilm
 from ggm.features.compact_text import (
     SPECIAL_PIECES,
     ascii_pieces,
@@ -152,8 +152,12 @@ def test_new_weights_depend_on_the_seed_alone(vocabulary: list[str]) -> None:
 
 
 def test_an_encoder_can_be_shared(vocabulary: list[str]) -> None:
-    minilm = load_minilm()[0]
-    assert compact_text_model(vocabulary, encoder=minilm)[0].get_encoder() is minilm
+    shared = MiniLMEncoder()
+    model, tokenizer, _ = compact_text_model(vocabulary, shared=shared)
+    assert model.get_encoder() is shared.model
+    assert tokenizer is shared.tokenizer
+    alone = compact_text_model(vocabulary)[0].state_dict()
+    assert all(torch.equal(value, alone[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("kind", ["compact", "tiny"])

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from ggm.errors import CheckpointError, ConfigError
-from ggm.features.compact import class_names, load_minilm
+from ggm.features.compact import MiniLMEncoder, class_names, load_minilm
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer
@@ -74,7 +74,7 @@ def compact_text_model(
     vocabulary: Sequence[str],
     *,
     num_decoder_layers: int = 3,
-    encoder: BertModel | None = None,
+    shared: MiniLMEncoder | None = None,
     seed: int = 0,
 ) -> tuple[EncoderDecoderModel, BertTokenizer, PreTrainedTokenizerFast]:
     """Build the text model of the profile ``compact`` as training starts from it.
@@ -86,7 +86,8 @@ def compact_text_model(
     Args:
         vocabulary: What `cut_vocabulary` returned.
         num_decoder_layers: 1 to 6; three are taken from MiniLM's layers 1, 3 and 5.
-        encoder: A MiniLM that is loaded already, to share it; another one is loaded when None.
+        shared: A MiniLM that is loaded already and will stay as it is, to be the encoder here too;
+            another one is loaded when None.
         seed: Of the new weights.
 
     Returns:
@@ -100,31 +101,31 @@ def compact_text_model(
     """
     if num_decoder_layers not in _SOURCE_LAYERS:
         raise ConfigError(f"num_decoder_layers must be within 1 and 6, got {num_decoder_layers}")
-    minilm, input_tokenizer = load_minilm()
+    minilm, input_tokenizer = (shared.model, shared.tokenizer) if shared else load_minilm()
     rows = _minilm_rows(vocabulary, input_tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         decoder = BertLMHeadModel(decoder_config(minilm.config, len(vocabulary), num_decoder_layers))
     _initialise(decoder, minilm, rows, layers=_SOURCE_LAYERS[num_decoder_layers])
-    model = encoder_decoder(encoder if encoder is not None else minilm, decoder)
+    model = encoder_decoder(minilm, decoder)
     return model, input_tokenizer, output_tokenizer(vocabulary)
 
 
 def compact_text_model_from(
-    vocabulary: Sequence[str], *, num_decoder_layers: int = 3, encoder: BertModel | None = None
+    vocabulary: Sequence[str], *, num_decoder_layers: int = 3, shared: MiniLMEncoder | None = None
 ) -> tuple[EncoderDecoderModel, BertTokenizer, PreTrainedTokenizerFast]:
     """The same architecture for weights that are loaded into it afterwards, such as a bundle's.
 
     Args:
         vocabulary: The one that the weights were trained with.
         num_decoder_layers: Likewise.
-        encoder: See `compact_text_model`.
+        shared: See `compact_text_model`.
 
     Raises:
         ConfigError: See `compact_text_model`.
         CheckpointError: See `compact_text_model`.
     """
-    return compact_text_model(vocabulary, num_decoder_layers=num_decoder_layers, encoder=encoder)
+    return compact_text_model(vocabulary, num_decoder_layers=num_decoder_layers, shared=shared)
 
 
 def output_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:

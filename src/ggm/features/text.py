@@ -13,6 +13,8 @@ from ggm.hashtags import split_words
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ggm.features.extract import FeatureExtractor
+
 
 @dataclass(frozen=True)
 class TextModelConfig:
@@ -58,12 +60,15 @@ class TextModel:
     trained_encoder_layers: int | None
 
 
-def load_text_model(profile: Profile, config: TextModelConfig) -> TextModel:
+def load_text_model(
+    profile: Profile, config: TextModelConfig, *, extractor: FeatureExtractor | None = None
+) -> TextModel:
     """Load the text model of a profile.
 
     Args:
         profile: Names it.
         config: See `TextModelConfig`.
+        extractor: Of the same profile: a frozen text encoder that it holds already is shared.
 
     Raises:
         CheckpointError: If the checkpoint is missing, damaged or of the wrong kind.
@@ -71,13 +76,19 @@ def load_text_model(profile: Profile, config: TextModelConfig) -> TextModel:
             trained than there are.
     """
     if profile.name == "compact":
+        from ggm.features.compact import MiniLMEncoder
         from ggm.features.compact_text import compact_text_model
 
         if config.output_vocabulary is None:
             raise ConfigError("the compact text model needs an output vocabulary; see cut_vocabulary")
-        return _text_model(
-            *compact_text_model(config.output_vocabulary, num_decoder_layers=config.decoder_layers), config
+        frozen = config.trained_encoder_layers == 0
+        shared = extractor.hashtags if extractor is not None and frozen else None
+        parts = compact_text_model(
+            config.output_vocabulary,
+            num_decoder_layers=config.decoder_layers,
+            shared=shared if isinstance(shared, MiniLMEncoder) else None,
         )
+        return _text_model(*parts, config)
     if profile.name == "tiny":
         from ggm.features.tiny import tiny_text_model
 

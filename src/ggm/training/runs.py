@@ -234,7 +234,7 @@ def run_generator(
         output_vocabulary=pieces,
     )
     torch.manual_seed(recipe.seed)  # the generator's own parts start at random
-    text = load_text_model(base.profile, text_config)
+    text = load_text_model(base.profile, text_config, extractor=base.extractor)
     width = int(text.model.get_encoder().config.hidden_size)
     generator = build_generator(_generator_config(settings, base.extractor, width), text)
     result = train_generator(
