@@ -15,7 +15,6 @@ from ggm.features.compact_text import (
     SPECIAL_PIECES,
     ascii_pieces,
     compact_text_model,
-    compact_text_model_from,
     cut_vocabulary,
     output_tokenizer,
 )
@@ -119,7 +118,7 @@ def test_the_decoder_is_made_of_layers_1_3_and_5(compact_model: TextModel, vocab
 
 
 def test_the_output_layer_is_tied_and_stays_tied(vocabulary: list[str]) -> None:
-    model = compact_text_model_from(vocabulary)[0]
+    model = compact_text_model(vocabulary)[0]
     head, rows = model.decoder.cls.predictions.decoder, model.decoder.bert.embeddings.word_embeddings
     assert head.weight is rows.weight
     model.load_state_dict(model.state_dict())
@@ -129,7 +128,7 @@ def test_the_output_layer_is_tied_and_stays_tied(vocabulary: list[str]) -> None:
 def test_weights_loaded_afterwards_are_all_that_matters(vocabulary: list[str]) -> None:
     """A rebuilt model with the trained weights gives the trained model's logits bit for bit."""
     trained = compact_text_model(vocabulary, seed=1)[0]
-    rebuilt = compact_text_model_from(vocabulary)[0]
+    rebuilt = compact_text_model(vocabulary)[0]
     batch = {
         "input_ids": torch.tensor([[101, 3147, 102]]),
         "attention_mask": torch.ones(1, 3, dtype=torch.long),

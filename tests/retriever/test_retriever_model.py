@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from ggm.errors import ConfigError
-from ggm.retriever import Retriever, RetrieverConfig, contrastive_loss, fuse
+from ggm.retriever import Retriever, RetrieverConfig, contrastive_loss
 
 CONFIG = RetrieverConfig(embedding_dim=6, pooled_dim=4, hidden_dim=8)
 
@@ -261,26 +261,3 @@ def test_config_refuses_unknown_keys_and_values_out_of_range() -> None:
     }.items():
         with pytest.raises(ConfigError, match=name):
             RetrieverConfig.from_dict(values | {name: bad})
-
-
-def test_fusing_ranks_as_the_blend_of_both_cosines() -> None:
-    random = torch.Generator().manual_seed(5)
-    videos, descriptions, hashtags = (
-        F.normalize(torch.randn(n, 16, generator=random), dim=-1) for n in (4, 4, 30)
-    )
-    query = fuse(videos, descriptions, weight=0.3)
-    torch.testing.assert_close(query.norm(dim=-1), torch.ones(4))
-    late = 0.7 * videos @ hashtags.T + 0.3 * descriptions @ hashtags.T
-    assert torch.equal((query @ hashtags.T).argsort(dim=1), late.argsort(dim=1))
-
-
-def test_fusing_without_description_or_weight_leaves_the_video() -> None:
-    videos = F.normalize(torch.randn(2, 4), dim=-1)
-    descriptions = F.normalize(torch.randn(2, 4), dim=-1)
-    torch.testing.assert_close(fuse(videos, descriptions, weight=0.0), videos)
-    torch.testing.assert_close(fuse(videos, descriptions, weight=1.0), descriptions)
-    assert torch.equal(fuse(videos, torch.zeros(2, 4), weight=0.5), videos)
-    with pytest.raises(ValueError, match="weight must be within 0 and 1"):
-        fuse(videos, descriptions, weight=-0.5)
-    with pytest.raises(ValueError, match="descriptions must be"):
-        fuse(videos, descriptions[:1], weight=0.5)

@@ -111,23 +111,6 @@ def compact_text_model(
     return model, input_tokenizer, output_tokenizer(vocabulary)
 
 
-def compact_text_model_from(
-    vocabulary: Sequence[str], *, num_decoder_layers: int = 3, shared: MiniLMEncoder | None = None
-) -> tuple[EncoderDecoderModel, BertTokenizer, PreTrainedTokenizerFast]:
-    """The same architecture for weights that are loaded into it afterwards, such as a bundle's.
-
-    Args:
-        vocabulary: The one that the weights were trained with.
-        num_decoder_layers: Likewise.
-        shared: See `compact_text_model`.
-
-    Raises:
-        ConfigError: See `compact_text_model`.
-        CheckpointError: See `compact_text_model`.
-    """
-    return compact_text_model(vocabulary, num_decoder_layers=num_decoder_layers, shared=shared)
-
-
 def output_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
     """A lower-casing WordPiece tokenizer over the vocabulary, which adds no special tokens.
 

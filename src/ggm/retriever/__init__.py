@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ggm.retriever.loss import contrastive_loss, false_negative_mask
-    from ggm.retriever.model import Retriever, RetrieverConfig, fuse
+    from ggm.retriever.model import Retriever, RetrieverConfig
     from ggm.retriever.pool import HashtagPool
 
 _HOMES = {
@@ -20,7 +20,6 @@ _HOMES = {
     "RetrieverConfig": "ggm.retriever.model",
     "contrastive_loss": "ggm.retriever.loss",
     "false_negative_mask": "ggm.retriever.loss",
-    "fuse": "ggm.retriever.model",
 }
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "RetrieverConfig",
     "contrastive_loss",
     "false_negative_mask",
-    "fuse",
 ]
 
 

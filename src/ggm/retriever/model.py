@@ -214,30 +214,6 @@ class Retriever(nn.Module):
         return digest.hexdigest()
 
 
-def fuse(videos: Tensor, descriptions: Tensor, *, weight: float) -> Tensor:
-    """Join a video and its description to one query.
-
-    Ranks hashtags as the same blend of both cosines would (late fusion), in a single search. Not
-    part of the paper, whose retriever sees the video alone.
-
-    Args:
-        videos: (B, E), of unit length.
-        descriptions: (B, E), of unit length; a row of zeros leaves its video as it is.
-        weight: Share of the description, 0 to 1.
-
-    Returns:
-        (B, E), of unit length.
-
-    Raises:
-        ValueError: If shapes disagree or the weight is out of range.
-    """
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight must be within 0 and 1, got {weight}")
-    _check_shape("descriptions", descriptions, tuple(videos.shape))
-    silent = (descriptions == 0).all(dim=-1, keepdim=True)  # (B, 1)
-    return torch.where(silent, videos, F.normalize((1 - weight) * videos + weight * descriptions, dim=-1))
-
-
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:
     """Raise ValueError unless the shape is as expected; None stands for any size."""
     shape = tuple(tensor.shape)

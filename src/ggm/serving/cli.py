@@ -170,14 +170,14 @@ CacheOption = Annotated[Path | None, typer.Option(help="Feature cache; by defaul
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
 ]
-OutOption = Annotated[Path, typer.Option(help="Folder of the result.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the result.")]
 
 
 @train_app.command("retriever")
 def train_retriever_command(
     recipe: RecipeArgument,
     data: DataOption,
-    out_dir: Annotated[Path, typer.Option("--out")],
+    out_dir: OutOption,
     cache: CacheOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -197,7 +197,7 @@ def train_generator_command(
     recipe: RecipeArgument,
     data: DataOption,
     retriever: Annotated[Path, typer.Option(help="Folder of a trained retriever.")],
-    out_dir: Annotated[Path, typer.Option("--out")],
+    out_dir: OutOption,
     cache: CacheOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -222,7 +222,7 @@ def train_generator_command(
 def train_classifier_command(
     recipe: RecipeArgument,
     data: DataOption,
-    out_dir: Annotated[Path, typer.Option("--out")],
+    out_dir: OutOption,
     cache: CacheOption = None,
     overrides: SetOption = None,
 ) -> None:

@@ -6,7 +6,7 @@ One table a stage; an unknown key is an error. The recipe is saved beside what i
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -229,11 +229,6 @@ def load_recipe(path: Path | str, *, overrides: list[str] | None = None) -> Reci
     for override in overrides or []:
         _override(values, override)
     return from_dict(Recipe, values, where=str(path))
-
-
-def with_seed(recipe: Recipe, seed: int) -> Recipe:
-    """The same recipe with another seed."""
-    return replace(recipe, seed=seed)
 
 
 def _override(values: dict[str, Any], override: str) -> None:
