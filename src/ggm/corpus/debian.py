@@ -125,11 +125,17 @@ def _seek_data(package: BinaryIO, path: Path) -> None:
         raise DataError(f"{path}: not a Debian package")
     while len(header := package.read(_AR_HEADER_BYTES)) == _AR_HEADER_BYTES:
         name = header[:16].decode("ascii", "replace").strip().rstrip("/")
-        if name.startswith("data.tar"):
-            return
         try:
             size = int(header[48:58])
         except ValueError:
             break
+        if name.startswith("data.tar"):
+            # Cut off between two of its files, an archive looks whole to tarfile.
+            missing = size - (os.fstat(package.fileno()).st_size - package.tell())
+            if missing > 0:
+                raise DataError(
+                    f"{path}: can't be unpacked: its last {missing:,} bytes are missing; download it again"
+                )
+            return
         package.seek(size + size % 2, os.SEEK_CUR)
     raise DataError(f"{path}: a Debian package without data, so damaged; download it again")
