@@ -56,7 +56,9 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli",),
+    "matplotlib": ("ggm.corpus.figures",),
+    "pyarrow": ("ggm.corpus.parquet",),
+    "typer": ("ggm.serving.cli", "ggm.serving.data_commands"),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
@@ -175,7 +177,18 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers")
+HEAVY = (
+    "pyarrow",
+    "matplotlib",
+    "torch",
+    "transformers",
+    "av",
+    "wordninja",
+    "typer",
+    "PIL",
+    "safetensors",
+    "tokenizers",
+)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_targets_put_an_equal_share_on_each_hashtag(
     batches = []
 
     def spy(_module: object, items: range, collate: object, **_settings: object) -> FitResult:
-        batches.append(collate(list(items)))  # type: ignore[operator]
+        batches.append(collate(list(enumerate(items))))  # type: ignore[operator]
         return FitResult({}, 0.0)
 
     monkeypatch.setattr(classifier_module, "fit", spy)

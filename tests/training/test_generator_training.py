@@ -24,6 +24,7 @@ from ggm.generator.model import Generator
 from ggm.records import Guidance, Hit
 from ggm.training.generator import GenerationCollator, GenerationStep, tensors_of, train_generator
 from ggm.training.recipes import GeneratorRecipe, Recipe
+from ggm.training.trainer import Draw
 
 
 def new_generator(extractor: FeatureExtractor, *, trained_layers: int | None = 0, seed: int = 0) -> Generator:
@@ -62,6 +63,11 @@ class Listener:
         return ids
 
 
+def at(posts: Sequence[int], start: int = 0) -> list[Draw]:
+    """Draws of these posts, from a position in the run on."""
+    return list(enumerate(posts, start))
+
+
 def listened(
     train: FeaturedPosts, extractor: FeatureExtractor, *, seed: int = 0, **settings: float
 ) -> tuple[GenerationCollator, Listener]:
@@ -79,8 +85,8 @@ def listened(
 
 def test_targets_are_shuffled_anew_in_each_batch(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
     collate, listener = listened(train, extractor)
-    for _ in range(40):
-        collate([0])
+    for position in range(40):
+        collate(at([0], position))
     orders = Counter(map(tuple, listener.targets))
     colour, pattern = train.posts[0].hashtags
     assert orders.keys() == {(colour, pattern), (pattern, colour)}
@@ -93,8 +99,8 @@ def test_gold_alone_is_dropped_from_guidance_at_the_stated_rate(
 ) -> None:
     collate, listener = listened(train, extractor, gold_drop=rate)
     index = next(index for index, post in enumerate(train.posts) if post.hashtags == ("red", "plain"))
-    for _ in range(300):
-        collate([index])
+    for position in range(300):
+        collate(at([index], position))
     kept = Counter(hashtag for _, guidance in listener.inputs for hashtag in guidance)
     assert kept["sea"] == kept["sky"] == 300
     for gold in ("red", "plain"):
@@ -108,8 +114,8 @@ def test_descriptions_are_left_out_at_the_stated_rate(
     train: FeaturedPosts, extractor: FeatureExtractor, rate: float
 ) -> None:
     collate, listener = listened(train, extractor, description_drop=rate)
-    for _ in range(300):
-        collate([0])
+    for position in range(300):
+        collate(at([0], position))
     descriptions = Counter(description for description, _ in listener.inputs)
     assert descriptions.keys() <= {"", train.posts[0].description}
     assert descriptions[""] / 300 == pytest.approx(rate, abs=0.07)
@@ -119,10 +125,22 @@ def test_draws_follow_the_seed(train: FeaturedPosts, extractor: FeatureExtractor
     heard = []
     for seed in (0, 0, 1):
         collate, listener = listened(train, extractor, seed=seed, description_drop=0.5)
-        for _ in range(10):
-            collate([0, 1, 2])
+        for step in range(10):
+            collate(at([0, 1, 2], 3 * step))
         heard.append((listener.inputs, listener.targets))
     assert heard[0] == heard[1] != heard[2]
+
+
+def test_a_draw_depends_on_seed_and_position_alone(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
+    """So that a resumed run, which never made the batches before, goes on as if it had."""
+    collate, whole = listened(train, extractor, description_drop=0.5)
+    for position in range(12):
+        collate(at([3], position))
+    collate, rest = listened(train, extractor, description_drop=0.5)
+    for position in range(8, 12):
+        collate(at([3], position))
+    assert rest.inputs == whole.inputs[8:]
+    assert rest.targets == whole.targets[8:]
 
 
 def test_a_batch_holds_what_belongs_together(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
@@ -130,7 +148,7 @@ def test_a_batch_holds_what_belongs_together(train: FeaturedPosts, extractor: Fe
     collate, listener = listened(train, extractor, gold_drop=0.0)
     silent = next(i for i in range(len(train)) if train.features(i).sound_tokens is None)
     loud = next(i for i in range(len(train)) if train.features(i).sound_tokens is not None)
-    batch = collate([silent, loud])
+    batch = collate(at([silent, loud]))
     for row, index in enumerate((silent, loud)):
         ids = batch["input_ids"][row][batch["attention_mask"][row].bool()].tolist()
         post = train.posts[index]
@@ -147,7 +165,7 @@ def test_a_batch_without_any_sound_has_no_sound_tensor(
 ) -> None:
     collate, _ = listened(train, extractor)
     silent = [i for i in range(len(train)) if train.features(i).sound_tokens is None][:2]
-    batch = collate(silent)
+    batch = collate(at(silent))
     assert "sound_tokens" not in batch
     assert GenerationStep(new_generator(extractor), label_smoothing=0.0)(**batch)["loss"].isfinite()
 
@@ -155,12 +173,24 @@ def test_a_batch_without_any_sound_has_no_sound_tensor(
 def test_a_step_is_the_generators_own_loss(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
     generator = new_generator(extractor)
     collate, _ = listened(train, extractor)
-    values = collate([0, 1, 2])
+    values = collate(at([0, 1, 2]))
     labels = values["labels"]
     batch = GeneratorBatch(**{name: value for name, value in values.items() if name != "labels"})
     assert tensors_of(batch).keys() == values.keys() - {"labels"}
     step = GenerationStep(generator, label_smoothing=0.1).eval()
     assert torch.equal(step(**values)["loss"], generator.loss(batch, labels, label_smoothing=0.1))
+
+
+def test_parts_of_a_step_add_up_to_its_loss(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
+    """Accumulated batches, and those of several processes, have different numbers of tokens."""
+    collate, _ = listened(train, extractor)
+    step = GenerationStep(new_generator(extractor), label_smoothing=0.1).eval()
+    draws = at([0, 1, 2, 3, 4])
+    tokens = (collate(draws)["labels"] != -100).sum()
+    parts = [
+        step(**collate(part), num_items_in_batch=tokens)["loss"].item() for part in (draws[:2], draws[2:])
+    ]
+    assert sum(parts) == pytest.approx(step(**collate(draws))["loss"].item(), rel=1e-5)
 
 
 def frozen_state(generator: Generator) -> dict[str, torch.Tensor]:

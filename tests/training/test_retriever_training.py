@@ -22,6 +22,7 @@ from ggm.training.retriever import (
     PairCollator,
     build_pool,
     cross_fitted_guidance,
+    false_negatives,
     guidance_for,
     train_retriever,
     untrained_retriever,
@@ -147,8 +148,8 @@ def test_nothing_to_learn_is_an_error(
 def test_a_pair_is_a_posts_features_and_one_of_its_hashtags() -> None:
     places = [[0, 1], [2], [3, 4, 5]]
     collate = collator(places)
-    for _ in range(20):
-        batch = collate([2, 0])
+    for step in range(20):
+        batch = collate([(2 * step, 2), (2 * step + 1, 0)])
         assert batch["frame_embeddings"][:, 0, 0].tolist() == [2.0, 0.0]
         assert batch["frame_pooled"][:, 0, 0].tolist() == [2.0, 0.0]
         assert batch["frame_mask"].all()
@@ -159,18 +160,21 @@ def test_a_pair_is_a_posts_features_and_one_of_its_hashtags() -> None:
 
 def test_hashtags_are_drawn_anew_each_time_and_by_the_seed() -> None:
     places = [[0, 1, 2, 3]]
-    draws = [[drawn(collate([0]))[0] for _ in range(30)] for collate in (collator(places), collator(places))]
+    draws = [
+        [drawn(collate([(step, 0)]))[0] for step in range(30)]
+        for collate in (collator(places), collator(places))
+    ]
     assert draws[0] == draws[1]
     assert set(draws[0]) == {0, 1, 2, 3}
     other = collator(places, seed=1)
-    assert [drawn(other([0]))[0] for _ in range(30)] != draws[0]
+    assert [drawn(other([(step, 0)]))[0] for step in range(30)] != draws[0]
 
 
 @pytest.mark.parametrize(("power", "share"), [(0.0, 0.5), (0.5, 0.75), (1.0, 0.9)])
 def test_rare_hashtags_are_drawn_by_their_frequency(power: float, share: float) -> None:
     """Hashtag 0 stands in nine posts, hashtag 1 in one: 9 to the power of 0, a half, and 1."""
     collate = collator([[0, 1], *([[0]] * 8)], rare_hashtag_power=power)
-    counts = Counter(drawn(collate([0]))[0] for _ in range(2000))
+    counts = Counter(drawn(collate([(step, 0)]))[0] for step in range(2000))
     assert counts[1] / 2000 == pytest.approx(share, abs=0.04)
 
 
@@ -182,17 +186,18 @@ def test_the_mask_is_that_of_the_slow_twin(places: list[list[int]], random: obje
     collate = collator(places)
     order = list(range(len(places)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    batch = collate(order)
+    batch = collate(list(enumerate(order)))
     names = [f"tag{place}" for place in range(7)]
     twin = false_negative_mask(
         [[names[place] for place in places[post]] for post in order], [names[place] for place in drawn(batch)]
     )
     twin.fill_diagonal_(False)  # a video's own pair
-    assert torch.equal(batch["false_negatives"], twin)
+    mask = false_negatives(batch["carried"], batch["drawn"]).fill_diagonal_(False)
+    assert torch.equal(mask, twin)
 
 
 def test_without_the_mask_all_others_are_negatives() -> None:
-    assert "false_negatives" not in collator([[0], [0]], mask_false_negatives=False)([0, 1])
+    assert "drawn" not in collator([[0], [0]], mask_false_negatives=False)([(0, 0), (1, 1)])
 
 
 def test_guidance_in_chunks_is_the_same(

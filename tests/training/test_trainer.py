@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ggm.errors import ConfigError, MissingDependencyError
 from ggm.training.recipes import OptimiserSettings
-from ggm.training.trainer import FitResult, Progress, fit
+from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 QUICK = OptimiserSettings(learning_rate=0.05, batch_size=4, max_steps=25, warmup_steps=2)
 TARGET = torch.tensor([1.0, -2.0])
@@ -34,9 +34,12 @@ class Batches:
     def __init__(self, items: int = 8) -> None:
         self.x = torch.randn(items, 2, generator=torch.Generator().manual_seed(1))
         self.seen: list[list[int]] = []
+        self.positions: list[list[int]] = []
 
-    def __call__(self, items: list[int]) -> dict[str, Tensor]:
-        self.seen.append(list(items))
+    def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
+        items = [item for _, item in draws]
+        self.positions.append([position for position, _ in draws])
+        self.seen.append(items)
         return {"x": self.x[items]}
 
 
@@ -91,7 +94,9 @@ def test_batches_are_full_unless_there_are_too_few_items(tmp_path: Path) -> None
     _, batches, _ = run(tmp_path / "ten", replace(QUICK, max_steps=8), items=10)
     assert Counter(map(len, batches.seen)).keys() == {4}
     _, batches, _ = run(tmp_path / "three", replace(QUICK, max_steps=3), items=3)
-    assert {tuple(sorted(batch)) for batch in batches.seen} == {(0, 1, 2)}
+    assert Counter(map(len, batches.seen)).keys() == {4}
+    drawn = Counter(item for batch in batches.seen for item in batch)
+    assert set(drawn.values()) == {4}  # 12 draws, each item as often
 
 
 def test_same_seed_same_run_other_seed_another(tmp_path: Path) -> None:

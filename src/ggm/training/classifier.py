@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ggm.features.extract import FeatureExtractor
 from ggm.features.posts import FeaturedPosts, pooled_features
 from ggm.hashtags import Vocabulary
-from ggm.training.recipes import ClassifierRecipe
+from ggm.training.recipes import CheckpointSettings, ClassifierRecipe
 from ggm.training.targets import hashtag_indices
-from ggm.training.trainer import FitResult, Progress, fit
+from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 
 class HashtagClassifier(nn.Module):
@@ -86,6 +86,7 @@ def train_classifier(
     vocabulary: Vocabulary,
     seed: int,
     output_dir: Path,
+    checkpoints: CheckpointSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[HashtagClassifier, FitResult]:
     """Train the classifier over the whole training vocabulary.
@@ -96,20 +97,22 @@ def train_classifier(
         recipe: See `ClassifierRecipe`.
         vocabulary: The hashtags that it ranks.
         seed: Of weights, order and dropout.
-        output_dir: For the TensorBoard log.
+        output_dir: For the TensorBoard log and the checkpoints.
+        checkpoints: How often to save; by default never.
         progress: Told of each step.
     """
     features = torch.from_numpy(classifier_features(data, extractor, recipe))
     hashtags = list(vocabulary)
-    targets = torch.zeros(len(data), len(hashtags))
-    for row, indices in enumerate(hashtag_indices(data.posts, hashtags)):
-        targets[row, indices] = 1 / max(1, len(indices))
+    places = hashtag_indices(data.posts, hashtags)
     torch.manual_seed(seed)
     classifier = HashtagClassifier(features.shape[1], num_hashtags=len(hashtags), recipe=recipe)
     classifier.standardise(features)
 
-    def collate(rows: list[int]) -> dict[str, Tensor]:
-        return {"features": features[rows], "targets": targets[rows]}
+    def collate(draws: list[Draw]) -> dict[str, Tensor]:
+        targets = torch.zeros(len(draws), len(hashtags))
+        for row, (_, post) in enumerate(draws):
+            targets[row, places[post]] = 1 / max(1, len(places[post]))
+        return {"features": features[[post for _, post in draws]], "targets": targets}
 
     result = fit(
         classifier,
@@ -118,6 +121,7 @@ def train_classifier(
         optimiser=recipe.optimiser,
         seed=seed,
         output_dir=output_dir,
+        checkpoints=checkpoints,
         progress=progress,
     )
     return classifier, result

@@ -7,7 +7,7 @@ hashtags are dropped from the guidance with some probability, so that copying is
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.posts import FeaturedPosts
-from ggm.generator.batch import GeneratorBatch, collate, collate_labels
+from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch, collate, collate_labels
 from ggm.generator.layout import drop_gold
 from ggm.generator.model import Generator
 from ggm.records import Guidance
-from ggm.training.recipes import GeneratorRecipe
-from ggm.training.trainer import FitResult, Progress, fit
+from ggm.training.recipes import CheckpointSettings, GeneratorRecipe
+from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 
 class GenerationStep(nn.Module):
@@ -33,7 +33,10 @@ class GenerationStep(nn.Module):
         self.generator = generator
         self.label_smoothing = label_smoothing
 
-    def forward(  # by name: Trainer gives a forward of any keywords more than a batch
+    accepts_loss_kwargs = True
+    """Trainer then counts the target tokens of a whole step, over accumulated batches and processes."""
+
+    def forward(
         self,
         labels: Tensor,
         input_ids: Tensor,
@@ -42,10 +45,23 @@ class GenerationStep(nn.Module):
         frame_mask: Tensor,
         sound_tokens: Tensor | None = None,
         sound_mask: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> dict[str, Tensor]:
-        """Tensors of a `GeneratorBatch` and labels (B, L) to ``{"loss": scalar}``."""
+        """Tensors of a `GeneratorBatch` and labels (B, L) to ``{"loss": scalar}``.
+
+        The loss is the mean over target tokens, those of the whole step where their number is given.
+        """
         batch = GeneratorBatch(input_ids, attention_mask, frame_tokens, frame_mask, sound_tokens, sound_mask)
-        return {"loss": self.generator.loss(batch, labels, label_smoothing=self.label_smoothing)}
+        loss = self.generator.loss(batch, labels, label_smoothing=self.label_smoothing)
+        if num_items_in_batch is not None:
+            loss = loss * (labels != IGNORED_LABEL).sum() / num_items_in_batch
+        return {"loss": loss}
+
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
+        """Recompute the text model's activations in the backward pass, to save memory."""
+        self.generator.activation_checkpointing_enable(activation_checkpointing_kwargs, **settings)
 
     def train(self, mode: bool = True) -> GenerationStep:
         """Training mode, but for the frozen part of the text encoder: no dropout where nothing learns."""
@@ -82,21 +98,20 @@ class GenerationCollator:
         self.layout = generator.layout
         self.pad_token_id = int(generator.input_tokenizer.pad_token_id)
         self.recipe = recipe
-        self.random = random.Random(seed)
+        self.seed = seed
 
-    def __call__(self, indices: list[int]) -> dict[str, Tensor]:
-        """Make a batch of these posts, for `GenerationStep`."""
+    def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
+        """Make a batch of these draws, for `GenerationStep`."""
         texts, labels = [], []
-        for index in indices:
+        for position, index in draws:
+            rng = random.Random(f"{self.seed}/{position}")  # a text is hashed well, neighbours are not alike
             post = self.data.posts[index]
-            found = drop_gold(
-                self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=self.random
-            )
-            described = self.random.random() >= self.recipe.description_drop
+            found = drop_gold(self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=rng)
+            described = rng.random() >= self.recipe.description_drop
             texts.append(self.layout.encode(post.description if described else "", found).input_ids)
-            labels.append(self.layout.labels(post.hashtags, rng=self.random))
+            labels.append(self.layout.labels(post.hashtags, rng=rng))
         batch = collate(
-            [self.data.features(index) for index in indices], input_ids=texts, pad_token_id=self.pad_token_id
+            [self.data.features(index) for _, index in draws], input_ids=texts, pad_token_id=self.pad_token_id
         )
         return tensors_of(batch) | {"labels": collate_labels(labels)}
 
@@ -115,6 +130,8 @@ def train_generator(
     *,
     seed: int,
     output_dir: Path,
+    checkpoints: CheckpointSettings | None = None,
+    validate: Callable[[], float] | None = None,
     progress: Progress | None = None,
 ) -> FitResult:
     """Train a generator in place.
@@ -125,7 +142,9 @@ def train_generator(
         guidance: Of each post, in their order; empty ones train it without.
         recipe: See `GeneratorRecipe`.
         seed: Of order, draws and dropout.
-        output_dir: For the TensorBoard log.
+        output_dir: For the TensorBoard log and the checkpoints.
+        checkpoints: How often to save and to validate; by default never.
+        validate: The generator's score as it is, higher is better.
         progress: Told of each step.
 
     Raises:
@@ -148,5 +167,7 @@ def train_generator(
         optimiser=recipe.optimiser,
         seed=seed,
         output_dir=output_dir,
+        checkpoints=checkpoints,
+        validate=validate,
         progress=progress,
     )

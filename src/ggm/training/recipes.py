@@ -40,7 +40,13 @@ class OptimiserSettings:
         warmup_steps: Steps of linear warm-up.
         weight_decay: Decoupled weight decay.
         max_gradient_norm: Gradients are clipped to this norm.
-        gradient_accumulation_steps: Batches whose gradients are added up for one step.
+        gradient_accumulation_steps: Batches whose gradients are added up for one step. (The
+            retriever's negatives are those of one batch, so that there a larger batch is not the same.)
+        epochs: Passes over the training posts, instead of ``max_steps``; 0 counts steps.
+        schedule: Of the learning rate after warm-up.
+        precision: ``bf16`` computes in bfloat16 where that is safe, weights stay in float32.
+        activation_checkpointing: Recompute activations in the backward pass: less memory, more time.
+        compile: Use ``torch.compile``; needs a compiler.
     """
 
     learning_rate: float = 6e-5
@@ -50,8 +56,15 @@ class OptimiserSettings:
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
     gradient_accumulation_steps: int = 1
+    epochs: float = 0.0
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    activation_checkpointing: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise ConfigError(f"epochs must be at least 0, got {self.epochs}")
         _positive(
             {
                 "learning_rate": self.learning_rate,
@@ -61,6 +74,34 @@ class OptimiserSettings:
                 "gradient_accumulation_steps": self.gradient_accumulation_steps,
             }
         )
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """How often a run is saved and validated; 0 is never.
+
+    Args:
+        checkpoint_every: Steps between two checkpoints. A run that is started again goes on from the
+            last one, to the weights of an unbroken run.
+        validate_every: Steps between two validations.
+        validation_posts: Number of posts, from the start of the validation split, that are scored.
+        keep_best: How many of the best weights are kept (paper, appendix A: three).
+        patience: Stop after so many validations without a better one.
+    """
+
+    checkpoint_every: int = 0
+    validate_every: int = 0
+    validation_posts: int = 500
+    keep_best: int = 3
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "validate_every", "patience"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+        _positive({"validation_posts": self.validation_posts, "keep_best": self.keep_best})
+        if self.patience and not self.validate_every:
+            raise ConfigError("patience counts validations: set validate_every as well")
 
 
 @dataclass(frozen=True)
@@ -196,6 +237,7 @@ class Recipe:
         classifier: The baseline beside them.
         decoding: How the trained generator writes.
         ranking: How its hashtags and the guidance become one list.
+        checkpoints: How often each stage is saved, and the generator validated.
     """
 
     name: str
@@ -206,6 +248,7 @@ class Recipe:
     classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
 
 
 def load_recipe(path: Path | str, *, overrides: list[str] | None = None) -> Recipe:

@@ -21,9 +21,9 @@ from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
-from ggm.training.recipes import RetrieverRecipe
+from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.targets import hashtag_indices
-from ggm.training.trainer import FitResult, Progress, fit
+from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 
 class ContrastiveStep(nn.Module):
@@ -39,13 +39,46 @@ class ContrastiveStep(nn.Module):
         frame_pooled: Tensor,  # (B, F, C)
         frame_mask: Tensor,  # (B, F)
         hashtag_embeddings: Tensor,  # (B, E)
-        false_negatives: Tensor | None = None,  # (B, B)
+        drawn: Tensor | None = None,  # (B,)
+        carried: Tensor | None = None,  # (B, most hashtags of a post), padded with -1
     ) -> dict[str, Tensor]:
-        """Pairs to ``{"loss": scalar}``; see `contrastive_loss`."""
-        videos = self.retriever.embed_videos(frame_embeddings, frame_pooled, frame_mask)
-        hashtags = self.retriever.embed_hashtags(hashtag_embeddings)
+        """Pairs to ``{"loss": scalar}``; see `contrastive_loss`.
+
+        Several processes share their pairs: each video's negatives are the hashtags of all of them.
+        """
+        videos = _of_all_processes(self.retriever.embed_videos(frame_embeddings, frame_pooled, frame_mask))
+        hashtags = _of_all_processes(self.retriever.embed_hashtags(hashtag_embeddings))
         logits = self.retriever.logit_scale * videos @ hashtags.T
-        return {"loss": contrastive_loss(logits, false_negatives)}
+        mask = None
+        if drawn is not None and carried is not None:
+            mask = false_negatives(_of_all_processes(carried), _of_all_processes(drawn))
+        return {"loss": contrastive_loss(logits, mask)}
+
+
+def false_negatives(carried: Tensor, drawn: Tensor) -> Tensor:
+    """Where video i also carries the hashtag that was drawn for video j: bool (B, B).
+
+    Args:
+        carried: int64 (B, most hashtags of a post), each video's hashtags, padded with -1.
+        drawn: int64 (B,), the hashtag drawn for each video.
+    """
+    mask = torch.zeros(len(carried), len(drawn), dtype=torch.bool, device=drawn.device)
+    for place in carried.unbind(1):  # one at a time: all at once would be (B, B, hashtags)
+        mask |= place[:, None] == drawn
+    return mask
+
+
+def _of_all_processes(rows: Tensor) -> Tensor:
+    """The rows of every process, in the order of processes; gradients flow back to each."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return rows
+    if not rows.is_floating_point():
+        gathered = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(gathered, rows)
+        return torch.cat(gathered)
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]
 
 
 class PairCollator:
@@ -74,31 +107,39 @@ class PairCollator:
         self.hashtag_embeddings = hashtag_embeddings
         self.post_hashtags = [np.asarray(indices) for indices in post_hashtags]
         self.mask_false_negatives = recipe.mask_false_negatives
-        self.random = np.random.default_rng(seed)
+        self.most_hashtags = max(map(len, self.post_hashtags))
+        self.seed = seed
         counts = np.bincount(np.concatenate(self.post_hashtags), minlength=len(hashtag_embeddings))
-        weights = np.maximum(counts, 1).astype(np.float64) ** -recipe.rare_hashtag_power
-        self.probabilities = [weights[indices] / weights[indices].sum() for indices in self.post_hashtags]
-        self.carries = torch.zeros(len(self.post_hashtags), len(hashtag_embeddings), dtype=torch.bool)
-        for post, indices in enumerate(self.post_hashtags):
-            self.carries[post, indices] = True
+        self.weights = np.maximum(counts, 1).astype(np.float64) ** -recipe.rare_hashtag_power
 
-    def __call__(self, posts: list[int]) -> dict[str, Tensor]:
-        """Make a batch of these posts, for `ContrastiveStep`."""
-        drawn = torch.tensor(
-            [int(self.random.choice(self.post_hashtags[post], p=self.probabilities[post])) for post in posts]
-        )
-        rows = torch.tensor(posts)
+    def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
+        """Make a batch of these draws, for `ContrastiveStep`."""
+        drawn = [self._draw(position, post) for position, post in draws]
+        rows = torch.tensor([post for _, post in draws])
         batch = {
             "frame_embeddings": self.embeddings[rows],
             "frame_pooled": self.pooled[rows],
             "frame_mask": self.mask[rows],
-            "hashtag_embeddings": self.hashtag_embeddings[drawn],
+            "hashtag_embeddings": self.hashtag_embeddings[torch.tensor(drawn)],
         }
         if self.mask_false_negatives:
-            # A pair (i, j) is no negative where video i also carries the hashtag drawn for video j.
-            carried = self.carries[rows][:, drawn]
-            batch["false_negatives"] = carried & ~torch.eye(len(posts), dtype=torch.bool)
+            batch["drawn"] = torch.tensor(drawn)
+            batch["carried"] = self._carried([post for _, post in draws])
         return batch
+
+    def _draw(self, position: int, post: int) -> int:
+        """One of a post's hashtags; which one depends on seed and position alone."""
+        choices = self.post_hashtags[post]
+        weights = self.weights[choices]
+        random = np.random.default_rng((self.seed, position))
+        return int(random.choice(choices, p=weights / weights.sum()))
+
+    def _carried(self, posts: list[int]) -> Tensor:
+        """(B, most hashtags of any post), padded with -1: as wide in each batch and process."""
+        carried = torch.full((len(posts), self.most_hashtags), -1)
+        for row, post in enumerate(posts):
+            carried[row, : len(self.post_hashtags[post])] = torch.from_numpy(self.post_hashtags[post])
+        return carried
 
 
 def untrained_retriever(extractor: FeatureExtractor, recipe: RetrieverRecipe) -> Retriever:
@@ -123,6 +164,7 @@ def train_retriever(
     vocabulary: Vocabulary,
     seed: int,
     output_dir: Path,
+    checkpoints: CheckpointSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[Retriever, FitResult]:
     """Train the retriever's heads on frozen towers.
@@ -133,7 +175,8 @@ def train_retriever(
         recipe: See `RetrieverRecipe`.
         vocabulary: The hashtags that may be drawn.
         seed: Of weights, order and draws.
-        output_dir: For the TensorBoard log.
+        output_dir: For the TensorBoard log and the checkpoints.
+        checkpoints: How often to save; by default never.
         progress: Told of each step.
 
     Raises:
@@ -164,6 +207,7 @@ def train_retriever(
         optimiser=recipe.optimiser,
         seed=seed,
         output_dir=output_dir,
+        checkpoints=checkpoints,
         progress=progress,
     )
     return retriever.with_head_weight(recipe.head_weight), result
@@ -209,6 +253,7 @@ def cross_fitted_guidance(
     top_k: int,
     seed: int,
     output_dir: Path,
+    checkpoints: CheckpointSettings | None = None,
     progress: Progress | None = None,
 ) -> list[Guidance]:
     """Guidance for training posts from retrievers that did not see them.
@@ -232,6 +277,7 @@ def cross_fitted_guidance(
             vocabulary=vocabulary,
             seed=seed + fold,
             output_dir=output_dir / f"fold-{fold}",
+            checkpoints=checkpoints,
             progress=progress,
         )
         pool = build_pool(list(vocabulary), retriever, extractor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import torch
 from ggm.bundle import Bundle, build_generator, load_bundle, round_weights, save_bundle
 from ggm.corpus.manifest import BadRow, Dataset, load_dataset, write_json_lines
 from ggm.errors import ConfigError, DataError
+from ggm.evaluation import metrics
+from ggm.evaluation.predict import predict
 from ggm.evaluation.predictions import Prediction, write_predictions
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.posts import FeaturedPosts, featured_posts
@@ -24,13 +27,14 @@ from ggm.features.profiles import profile
 from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_text_model
 from ggm.generator.config import GeneratorConfig
 from ggm.records import Guidance
+from ggm.training.checkpoints import claim_run, load_weights, remove_checkpoints
 from ggm.training.classifier import classifier_features, classify, train_classifier
-from ggm.training.generator import train_generator
+from ggm.training.generator import GenerationStep, train_generator
 from ggm.training.model_card import model_card
-from ggm.training.recipes import GeneratorRecipe, Recipe
+from ggm.training.recipes import CheckpointSettings, GeneratorRecipe, Recipe
 from ggm.training.retriever import build_pool, cross_fitted_guidance, guidance_for, train_retriever
 from ggm.training.targets import vocabulary_of
-from ggm.training.trainer import FitResult
+from ggm.training.trainer import FitResult, is_main_process, wait_for_everyone
 
 Bar = Callable[[str], Callable[..., None]]
 """bar(name) starts a progress bar and returns its callback (done, total[, loss])."""
@@ -169,7 +173,8 @@ def run_retriever(
         recipe.retriever,
         vocabulary=vocabulary,
         seed=recipe.seed,
-        output_dir=_log_folder(out),
+        output_dir=_claimed(out, recipe, features),
+        checkpoints=_without_validation(recipe),
         progress=bar("retriever"),
     )
     round_weights(retriever, retriever.state_dict())
@@ -222,7 +227,8 @@ def run_generator(
     features = open_features(data, base.extractor, cache=cache, bar=bar, warn=warn)
     train = features.split(TRAIN)
     settings = recipe.generator
-    guidance = _training_guidance(recipe, base, train, _log_folder(out), bar)
+    log = _claimed(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
+    guidance = _training_guidance(recipe, base, train, log, bar)
     pieces = None
     if base.profile.name == "compact":
         pieces = compact_output_vocabulary(list(base.vocabulary))
@@ -237,26 +243,54 @@ def run_generator(
     text = load_text_model(base.profile, text_config, extractor=base.extractor)
     width = int(text.model.get_encoder().config.hidden_size)
     generator = build_generator(_generator_config(settings, base.extractor, width), text)
-    result = train_generator(
-        generator,
-        train,
-        guidance,
-        settings,
-        seed=recipe.seed,
-        output_dir=_log_folder(out),
-        progress=bar("generator"),
-    )
-    round_weights(generator, generator.trainable_state_dict())
-    bundle = replace(
+    unfinished = replace(
         base,
         name=recipe.name,
         generator=generator,
         text=text_config,
         decoding=recipe.decoding,
         ranking=recipe.ranking,
-        training={**base.training, "generator": _record(recipe, features, train, result)},
     )
-    return _write(bundle, features, out)
+    result = train_generator(
+        generator,
+        train,
+        guidance,
+        settings,
+        seed=recipe.seed,
+        output_dir=log,
+        checkpoints=recipe.checkpoints,
+        validate=_validation(recipe, unfinished, features),
+        progress=bar("generator"),
+    )
+    bundle = replace(
+        unfinished, training={**base.training, "generator": _record(recipe, features, train, result)}
+    )
+    # The best last: it is the one that is given back. Without validation there is only the last step's.
+    for place, weights in reversed(list(enumerate(result.best or (None,), start=1))):
+        if weights is not None:
+            load_weights(GenerationStep(generator, label_smoothing=0.0), weights)
+        round_weights(generator, generator.trainable_state_dict())
+        bundle = _write(bundle, features, out if place == 1 else log / f"best-{place}", log=log)
+    return bundle
+
+
+def _validation(recipe: Recipe, bundle: Bundle, features: Features) -> Callable[[], float] | None:
+    """The mean ROUGE-1 of the best beam on the first posts of the validation split."""
+    settings = recipe.checkpoints
+    if not settings.validate_every:
+        return None
+    held_out = features.split(VALIDATION)
+    held_out = held_out.subset(range(min(settings.validation_posts, len(held_out))))
+
+    def validate() -> float:
+        predictions = list(predict(bundle, held_out, system="generator"))
+        scores = metrics.rouge(
+            [prediction.hashtags for prediction in predictions],
+            reference=[prediction.reference for prediction in predictions],
+        )
+        return float(scores.rouge_1.mean())
+
+    return validate
 
 
 def run_classifier(
@@ -292,10 +326,13 @@ def run_classifier(
         recipe.classifier,
         vocabulary=vocabulary,
         seed=recipe.seed,
-        output_dir=_log_folder(out),
+        output_dir=_claimed(out, recipe, features),
+        checkpoints=_without_validation(recipe),
         progress=bar("classifier"),
     )
-    _write_rejected(features, out)
+    if not is_main_process():
+        return
+    _finish(features, _log_folder(out), done=False)
     out.mkdir(parents=True, exist_ok=True)
     for split, posts in zip((VALIDATION, TEST), held_out, strict=True):
         inputs = classifier_features(posts, extractor, recipe.classifier)
@@ -313,6 +350,7 @@ def run_classifier(
                 for post, hashtags in zip(posts.posts, ranked, strict=True)
             ),
         )
+    remove_checkpoints(_log_folder(out))
 
 
 def _training_guidance(
@@ -332,6 +370,7 @@ def _training_guidance(
         top_k=settings.top_k,
         seed=recipe.seed,
         output_dir=log,
+        checkpoints=_without_validation(recipe),
         progress=bar("retrievers of the folds"),
     )
 
@@ -361,24 +400,58 @@ def _record(recipe: Recipe, features: Features, train: FeaturedPosts, result: Fi
         "rejected": len(features.rejected),
         "seconds": round(result.seconds, 1),
         "loss": {str(step): round(loss, 4) for step, loss in result.losses.items()},
+        "steps": result.steps,
+        **(
+            {"validation_rouge_1": {str(step): round(score, 4) for step, score in result.validation.items()}}
+            if result.validation
+            else {}
+        ),
         "torch": version("torch"),
         "transformers": version("transformers"),
     }
 
 
-def _write(bundle: Bundle, features: Features, out: Path) -> Bundle:
-    """Write a bundle with its model card, which has no figures yet, and what was left out."""
+def _write(bundle: Bundle, features: Features, out: Path, *, log: Path | None = None) -> Bundle:
+    """Write a bundle with its model card, which has no figures yet, and what was left out.
+
+    Of several processes one writes, and the others wait until it has.
+    """
     bundle = replace(bundle, card=model_card(bundle))
-    save_bundle(bundle, out)
-    _write_rejected(features, out)
+    if is_main_process():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_bundle(bundle, out)
+        _finish(features, log or _log_folder(out), done=log is None or log == _log_folder(out))
+    wait_for_everyone()
     return bundle
 
 
-def _write_rejected(features: Features, out: Path) -> None:
+def _finish(features: Features, log: Path, *, done: bool = True) -> None:
+    """Write down what was left out; a finished run needs its checkpoints no more."""
     rows = [{"what": what, "reason": reason} for what, reason in features.rejected.items()]
-    folder = _log_folder(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json_lines(rows, folder / "rejected.jsonl")
+    log.mkdir(parents=True, exist_ok=True)
+    write_json_lines(rows, log / "rejected.jsonl")
+    if done:
+        remove_checkpoints(log)
+
+
+def _claimed(out: Path, recipe: Recipe, features: Features, **more: str) -> Path:
+    """The run's log folder, seen to belong to this recipe and these posts."""
+    log = _log_folder(out)
+    if is_main_process():
+        claim_run(log, {"recipe": asdict(recipe), "data": _data_fingerprint(features.dataset), **more})
+    wait_for_everyone()
+    return log
+
+
+def _data_fingerprint(dataset: Dataset) -> str:
+    digest = blake2b(digest_size=16)
+    for post in dataset.posts:
+        digest.update(repr((post.id, post.description, post.hashtags, post.split)).encode())
+    return digest.hexdigest()
+
+
+def _without_validation(recipe: Recipe) -> CheckpointSettings:
+    return replace(recipe.checkpoints, validate_every=0, patience=0)
 
 
 def _log_folder(out: Path) -> Path:
