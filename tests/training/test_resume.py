@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ from ggm.training.checkpoints import (
 from ggm.training.recipes import CheckpointSettings, OptimiserSettings, Recipe
 from ggm.training.runs import run_retriever
 from ggm.training.trainer import Draw, Draws, FitResult, fit
+from recipe_files import toml
 
 SETTINGS = OptimiserSettings(learning_rate=0.05, batch_size=4, max_steps=23, warmup_steps=2)
 SAVED = CheckpointSettings(checkpoint_every=5)
@@ -251,25 +252,6 @@ from ggm.training.runs import run_generator
 recipe, data, cache, retriever, out = sys.argv[1:]
 run_generator(load_recipe(recipe), Path(data), Path(out), retriever=Path(retriever), cache=Path(cache))
 """
-
-
-def toml(recipe: Recipe) -> str:
-    """A recipe as TOML, by way of JSON: strings, numbers and lists are written alike."""
-    lines: list[str] = []
-
-    def table(name: str, values: dict[str, object]) -> None:
-        lines.append(f"[{name}]" if name else "")
-        lines.extend(
-            f"{key} = {json.dumps(value)}"
-            for key, value in values.items()
-            if not isinstance(value, dict) and value is not None
-        )
-        for key, value in values.items():
-            if isinstance(value, dict):
-                table(f"{name}.{key}".strip("."), value)
-
-    table("", asdict(recipe))
-    return "\n".join(lines)
 
 
 def train(arguments: list[Path], *, kill_at: int | None = None, delay_seconds: float = 0.0) -> int:

@@ -34,7 +34,7 @@ from ggm.training.model_card import model_card
 from ggm.training.recipes import CheckpointSettings, GeneratorRecipe, Recipe
 from ggm.training.retriever import build_pool, cross_fitted_guidance, guidance_for, train_retriever
 from ggm.training.targets import vocabulary_of
-from ggm.training.trainer import FitResult, is_main_process, wait_for_everyone
+from ggm.training.trainer import FitResult, is_main_process, main_process_first, wait_for_everyone
 
 Bar = Callable[[str], Callable[..., None]]
 """bar(name) starts a progress bar and returns its callback (done, total[, loss])."""
@@ -80,9 +80,9 @@ class Features:
         Raises:
             DataError: If there is no such split, or none of its videos can be used.
         """
-        data, errors = featured_posts(
-            self.dataset.split(name), self.extractor, self.cache, progress=self.bar(f"features of {name}")
-        )
+        bar = self.bar(f"features of {name}") if is_main_process() else None
+        with main_process_first():  # the others find them in the cache
+            data, errors = featured_posts(self.dataset.split(name), self.extractor, self.cache, progress=bar)
         self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
         if not len(data):
             raise DataError(

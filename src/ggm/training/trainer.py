@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -119,6 +120,18 @@ def wait_for_everyone() -> None:
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()
+
+
+@contextmanager
+def main_process_first() -> Iterator[None]:
+    """What the main process does in this block, the others do after it, and find it done."""
+    if num_processes() == 1:
+        yield
+        return
+    from accelerate import PartialState
+
+    with PartialState().main_process_first():
+        yield
 
 
 def _global_batch_size(optimiser: OptimiserSettings) -> int:
@@ -299,7 +312,8 @@ def _trainer(
             return SequentialSampler(draws)
 
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
-            save_weights(module, Path(str(output_dir)) / WEIGHTS)
+            if self.args.should_save:
+                save_weights(module, Path(str(output_dir)) / WEIGHTS)
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
             load_weights(module, Path(resume_from_checkpoint) / WEIGHTS)
@@ -351,7 +365,7 @@ def _arguments(
         disable_tqdm=True,
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=True,  # a batch without sound leaves the sound's part unused
         remove_unused_columns=False,
         label_names=[],
     )

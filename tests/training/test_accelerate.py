@@ -1,0 +1,92 @@
+"""Two processes train like one with twice the batch, and one of them writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import ggm
+from ggm.bundle import load_bundle
+from ggm.training.recipes import CheckpointSettings, Recipe
+from ggm.training.runs import run_generator, run_retriever
+from recipe_files import toml
+
+
+def launch(*arguments: object) -> None:
+    """``accelerate launch`` with two processes, kept on the CPU."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(ggm.__file__).parents[1])}
+    environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0"]
+    result = subprocess.run(
+        [*command, "-m", "ggm", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def losses(out: Path, stage: str) -> list[float]:
+    record = json.loads((out / "bundle.json").read_text())["training"][stage]
+    return list(record["loss"].values())
+
+
+@pytest.fixture
+def without_chance(recipe: Recipe) -> Recipe:
+    """No dropout: its masks are drawn by each process for itself."""
+    return replace(
+        recipe,
+        retriever=replace(
+            recipe.retriever,
+            dropout=0.0,
+            optimiser=replace(recipe.retriever.optimiser, max_steps=20),
+        ),
+        generator=replace(
+            recipe.generator,
+            dropout=0.0,
+            optimiser=replace(recipe.generator.optimiser, max_steps=20),
+        ),
+        checkpoints=CheckpointSettings(
+            checkpoint_every=10, validate_every=10, validation_posts=4, keep_best=2
+        ),
+    )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_from_twice_the_batch(
+    without_chance: Recipe, painted_dataset: Path, tmp_path: Path
+) -> None:
+    recipe = without_chance
+    half = replace(
+        recipe,
+        retriever=replace(recipe.retriever, optimiser=replace(recipe.retriever.optimiser, batch_size=6)),
+        generator=replace(recipe.generator, optimiser=replace(recipe.generator.optimiser, batch_size=6)),
+    )
+    one, two = tmp_path / "one", tmp_path / "two"
+    (tmp_path / "half.toml").write_text(toml(half))
+    run_retriever(recipe, painted_dataset, one / "retriever", cache=tmp_path / "cache")
+    run_generator(recipe, painted_dataset, one / "all", retriever=one / "retriever", cache=tmp_path / "cache")
+    common = ["--data", painted_dataset, "--cache", two / "cache"]
+    launch("train", "retriever", tmp_path / "half.toml", *common, "--out", two / "retriever")
+    launch(
+        *("train", "generator", tmp_path / "half.toml", *common),
+        *("--retriever", two / "retriever", "--out", two / "all"),
+    )
+    for name, stage in (("retriever", "retriever"), ("all", "generator")):
+        assert losses(two / name, stage) == pytest.approx(losses(one / name, stage), rel=2e-3)
+    load_bundle(two / "all")
+    written = sorted(path.name for path in (two / "all.log").iterdir())
+    assert written.count("best") == 1
+    assert not list((two / "all.log").rglob("checkpoint-*"))
+    assert len(list((two / "all.log").rglob("events*"))) == 1
