@@ -22,7 +22,7 @@ from ggm.features.posts import FeaturedPosts
 from ggm.hashtags import Vocabulary
 from ggm.recommend import Recommender
 from ggm.records import Guidance, Post
-from ggm.training.recipes import Recipe
+from ggm.training.recipes import CheckpointSettings, Recipe
 from ggm.training.runs import Features, open_features, run_classifier, run_generator, run_retriever
 
 Damage = Callable[[Path], None]
@@ -337,3 +337,32 @@ def test_a_bundle_of_the_whole_text_encoder_is_the_one_that_was_measured(
     assert made.vocabulary == Vocabulary({"red": 4, "blue": 4, "cat": 3, "dog": 3, "bird": 2})
     save_bundle(made, tmp_path / "again")
     assert load_bundle(tmp_path / "again").card == made.card
+
+
+def test_the_best_by_validation_are_whole_bundles(
+    quick: Recipe, tiny_dataset: Path, tmp_path: Path, cache: Path, retriever: Path
+) -> None:
+    recipe = replace(quick, checkpoints=CheckpointSettings(validate_every=1, keep_best=2))
+    made = run_generator(recipe, tiny_dataset, tmp_path / "bundle", retriever=retriever, cache=cache)
+    record = made.training["generator"]
+    scores = {int(step): score for step, score in record["validation_rouge_1"].items()}
+    assert list(scores) == [1, 2, 3]
+    ranked = sorted(scores, key=lambda step: (-scores[step], step))
+    second = load_bundle(tmp_path / "bundle.log" / "best-2")
+    assert [record["chosen_step"], second.training["generator"]["chosen_step"]] == ranked[:2]
+    assert f"weights of step {ranked[0]}, validation ROUGE-1" in made.card
+    assert not (tmp_path / "bundle.log" / "best-3").exists()
+    assert predictions(load_bundle(tmp_path / "bundle"), tiny_dataset, cache) == predictions(
+        made, tiny_dataset, cache
+    )
+
+
+def test_a_run_after_a_finished_one_starts_anew(
+    quick: Recipe, tiny_dataset: Path, tmp_path: Path, cache: Path
+) -> None:
+    saved = replace(quick, checkpoints=CheckpointSettings(checkpoint_every=1))
+    run_retriever(saved, tiny_dataset, tmp_path / "out", cache=cache)
+    assert not list((tmp_path / "out.log").rglob("checkpoint-*"))
+    other = run_retriever(replace(saved, seed=7), tiny_dataset, tmp_path / "out", cache=cache)
+    assert other.training["retriever"]["recipe"]["seed"] == 7
+    assert other.training["retriever"]["steps"] == 3

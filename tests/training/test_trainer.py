@@ -4,14 +4,15 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ggm.errors import ConfigError, MissingDependencyError
-from ggm.training.recipes import OptimiserSettings
-from ggm.training.trainer import Draw, FitResult, Progress, fit
+from ggm.training.recipes import CheckpointSettings, OptimiserSettings
+from ggm.training.trainer import Draw, FitResult, Progress, fit, num_steps
 
 QUICK = OptimiserSettings(learning_rate=0.05, batch_size=4, max_steps=25, warmup_steps=2)
 TARGET = torch.tensor([1.0, -2.0])
@@ -136,3 +137,36 @@ def test_a_missing_extra_has_its_pip_line(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(MissingDependencyError, match=r'pip install "ggm\[train\]"'):
         run(tmp_path)
+
+
+def test_epochs_are_counted_in_full_batches() -> None:
+    by_epochs = replace(QUICK, epochs=2.5)
+    assert num_steps(by_epochs, 10) == 5  # two batches of four in each epoch
+    assert num_steps(replace(by_epochs, gradient_accumulation_steps=2), 16) == 5
+    assert num_steps(by_epochs, 3) == 2  # 7.5 draws of three items
+    assert num_steps(QUICK, 10) == QUICK.max_steps
+    with pytest.raises(ConfigError, match="epochs must be at least 0"):
+        replace(QUICK, epochs=-1)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant_with_warmup"])
+def test_each_schedule_and_bf16_train(tmp_path: Path, schedule: Literal["linear"]) -> None:
+    module, _, result = run(tmp_path, replace(QUICK, schedule=schedule, precision="bf16"))
+    assert module.weight.dtype == torch.float32
+    assert result.losses[25] < result.losses[5]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"checkpoint_every": -1},
+        {"validate_every": -1},
+        {"patience": -1},
+        {"patience": 2},
+        {"keep_best": 0},
+        {"validation_posts": 0},
+    ],
+)
+def test_checkpoint_settings_that_make_no_sense_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        CheckpointSettings(**settings)

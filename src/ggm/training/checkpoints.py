@@ -62,7 +62,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The latest complete checkpoint of a run; None if there is none. What is incomplete is left out."""
-    steps = {_step_of(path): path for path in folder.glob(f"{_PREFIX}*") if (path / COMPLETE).is_file()}
+    steps = {step_of(path): path for path in folder.glob(f"{_PREFIX}*") if (path / COMPLETE).is_file()}
     return steps[max(steps)] if steps else None
 
 
@@ -87,8 +87,9 @@ def remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _step_of(path: Path) -> int:
-    digits = path.name.removeprefix(_PREFIX)
+def step_of(path: Path) -> int:
+    """The step of a checkpoint or of kept weights, by the name; -1 if it has none."""
+    digits = path.stem.rpartition("-")[2]
     return int(digits) if digits.isdigit() else -1
 
 

@@ -56,12 +56,16 @@ def _run(stage: str, record: dict[str, Any]) -> list[str]:
     lines = [
         f"- data: {record['data']}, {record['posts']:,} training posts{_left_out(record.get('rejected', 0))}",
         f"- recipe: {recipe['name']}, seed {recipe['seed']}",
-        f"- {optimiser['max_steps']:,} steps of {optimiser['batch_size']} posts, learning rate "
-        f"{optimiser['learning_rate']:g}, {record['seconds']:,.0f} s",
+        f"- {record.get('steps', optimiser['max_steps']):,} steps of {optimiser['batch_size']} posts, "
+        f"learning rate {optimiser['learning_rate']:g}, {record['seconds']:,.0f} s",
         f"- torch {record['torch']}, transformers {record['transformers']}",
     ]
     if losses:
         lines.append(f"- loss: {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
+    if "chosen_step" in record:
+        step = record["chosen_step"]
+        score = record["validation_rouge_1"][str(step)]
+        lines.append(f"- weights of step {step:,}, validation ROUGE-1 {100 * score:.1f}")
     return lines
 
 

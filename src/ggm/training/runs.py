@@ -27,7 +27,7 @@ from ggm.features.profiles import profile
 from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_text_model
 from ggm.generator.config import GeneratorConfig
 from ggm.records import Guidance
-from ggm.training.checkpoints import claim_run, load_weights, remove_checkpoints
+from ggm.training.checkpoints import claim_run, load_weights, remove_checkpoints, step_of
 from ggm.training.classifier import classifier_features, classify, train_classifier
 from ggm.training.generator import GenerationStep, train_generator
 from ggm.training.model_card import model_card
@@ -262,14 +262,16 @@ def run_generator(
         validate=_validation(recipe, unfinished, features),
         progress=bar("generator"),
     )
-    bundle = replace(
-        unfinished, training={**base.training, "generator": _record(recipe, features, train, result)}
-    )
+    record = _record(recipe, features, train, result)
+    bundle = unfinished
     # The best last: it is the one that is given back. Without validation there is only the last step's.
     for place, weights in reversed(list(enumerate(result.best or (None,), start=1))):
+        chosen = {}
         if weights is not None:
             load_weights(GenerationStep(generator, label_smoothing=0.0), weights)
+            chosen = {"chosen_step": step_of(weights)}
         round_weights(generator, generator.trainable_state_dict())
+        bundle = replace(unfinished, training={**base.training, "generator": {**record, **chosen}})
         bundle = _write(bundle, features, out if place == 1 else log / f"best-{place}", log=log)
     return bundle
 

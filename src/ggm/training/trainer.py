@@ -34,6 +34,7 @@ from ggm.training.checkpoints import (
     load_weights,
     mark_complete,
     save_weights,
+    step_of,
 )
 from ggm.training.recipes import CheckpointSettings, OptimiserSettings
 
@@ -184,10 +185,10 @@ def fit(
         drop_incomplete(output_dir)
     trainer.accelerator.wait_for_everyone()
     resumed = last_checkpoint(output_dir)
-    if resumed is not None and watch.is_over(int(resumed.name.rpartition("-")[2])):
+    if resumed is not None and watch.is_over(step_of(resumed)):
         load_weights(module, resumed / WEIGHTS)
         losses, seconds = _losses_of(resumed), 0.0
-        done = int(resumed.name.rpartition("-")[2])
+        done = step_of(resumed)
     else:
         with quiet_transformers():
             result = trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
