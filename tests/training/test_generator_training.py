@@ -298,3 +298,36 @@ def test_posts_whose_hashtags_can_not_be_spelled_are_left_out(
     assert set(told) == {"winter", *(post.hashtags[-1] for post in train.posts[2:4])}
     with pytest.raises(DataError, match="can spell no hashtag of any training post"):
         train_generator(generator, data.subset([0]), [Guidance()], settings, seed=0, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"activation_checkpointing": True}, {"batch_size": 6, "gradient_accumulation_steps": 2}],
+    ids=["recomputed", "accumulated"],
+)
+def test_what_saves_memory_changes_nothing_else(
+    train: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: Recipe,
+    tmp_path: Path,
+    change: dict[str, int],
+) -> None:
+    """Dropout is the same when it is computed twice; with smaller batches its masks would differ."""
+    dropout = 0.1 if "activation_checkpointing" in change else 0.0
+    losses = []
+    for name, settings in (("plain", {}), ("saving", change)):
+        generator = new_generator(extractor)
+        for module in generator.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+        optimiser = replace(recipe.generator.optimiser, max_steps=6, **settings)
+        result = train_generator(
+            generator,
+            train,
+            [GUIDANCE] * len(train),
+            replace(recipe.generator, optimiser=optimiser, dropout=dropout),
+            seed=0,
+            output_dir=tmp_path / name,
+        )
+        losses.append(result.losses[6])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
