@@ -80,9 +80,10 @@ class Features:
         Raises:
             DataError: If there is no such split, or none of its videos can be used.
         """
+        posts = self.dataset.split(name)
         bar = self.bar(f"features of {name}") if is_main_process() else None
         with main_process_first():  # the others find them in the cache
-            data, errors = featured_posts(self.dataset.split(name), self.extractor, self.cache, progress=bar)
+            data, errors = featured_posts(posts, self.extractor, self.cache, progress=bar)
         self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
         if not len(data):
             raise DataError(
