@@ -56,9 +56,7 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "matplotlib": ("ggm.corpus.figures",),
-    "pyarrow": ("ggm.corpus.parquet",),
-    "typer": ("ggm.serving.cli", "ggm.serving.data_commands"),
+    "typer": ("ggm.serving.cli",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
@@ -178,8 +176,6 @@ def run_python(code: str) -> str:
 
 
 HEAVY = (
-    "pyarrow",
-    "matplotlib",
     "torch",
     "transformers",
     "av",
