@@ -175,16 +175,7 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-HEAVY = (
-    "torch",
-    "transformers",
-    "av",
-    "wordninja",
-    "typer",
-    "PIL",
-    "safetensors",
-    "tokenizers",
-)
+HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers")
 
 
 @pytest.mark.parametrize(
