@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,19 @@ from ggm.features.cache import FeatureCache, extract_all
 from ggm.features.extract import FeatureExtractor
 from ggm.media.decode import decode_video
 from ggm.records import Post, Video, VideoFeatures
+
+
+class PostFeatures(Protocol):
+    """Posts whose features can be had one by one."""
+
+    @property
+    def posts(self) -> tuple[Post, ...]:
+        """In a fixed order."""
+
+    def __len__(self) -> int: ...
+
+    def features(self, index: int) -> VideoFeatures:
+        """Features of one post's video."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class PooledFeatures:
     frame_mask: npt.NDArray[np.bool_]
 
 
-def pooled_features(data: FeaturedPosts) -> PooledFeatures:
+def pooled_features(data: PostFeatures) -> PooledFeatures:
     """Stack the pooled features of all posts; small enough to stay in memory."""
     return stack_pooled([data.features(index) for index in range(len(data))])
 
