@@ -45,6 +45,7 @@ _KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "split": ("split", "subset", "partition", "fold"),
     "licence": ("licence", "license"),
 }  # fmt: skip
+_MAX_KINDS: Final = 1_000
 _FROM_ADDRESS: Final = frozenset(
     {
         "videourl",
@@ -112,7 +113,7 @@ class Columns:
         header = tuple(header)
         listed = ", ".join(column[:40] for column in header[:30]) or "none"
         for role, column in self.named().items():
-            if column not in header:
+            if column not in header and column.partition(".")[0] not in header:
                 raise DataError(f"{file}: no column {column!r} for the {role}; there are {listed}")
         found = self.find(header)
         if not (found["video"] or found["id"]):
@@ -225,3 +226,20 @@ def deep_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             deeper += (f"{key}.0.{inner}" for inner in value[0])
     return (*(str(key) for key in values), *deeper)
+
+
+class ColumnFinder:
+    """Finds the columns of objects that need not be alike, each kind of object once."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._known: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
+
+    def __call__(self, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Columns by role (see `Columns.find`)."""
+        keys = deep_keys(values)
+        if keys not in self._known:
+            if len(self._known) >= _MAX_KINDS:
+                self._known.clear()
+            self._known[keys] = self._columns.find(keys)
+        return self._known[keys]

@@ -8,10 +8,18 @@ from typing import Any, Final
 from ggm.corpus.importers.captions import Captions
 from ggm.corpus.importers.columns import Columns
 from ggm.corpus.importers.drafts import Importer
+from ggm.corpus.importers.huggingface import HuggingFace
+from ggm.corpus.importers.json_posts import JsonPosts
+from ggm.corpus.importers.research import ResearchPosts
 from ggm.corpus.importers.tables import Table
+from ggm.corpus.importers.vine import Vine
+from ggm.corpus.importers.yfcc100m import Yfcc100m
+from ggm.corpus.importers.ytdlp import YtDlp
 from ggm.errors import ConfigError
 
-FORMATS: Final[dict[str, type[Any]]] = {importer.name: importer for importer in (Captions, Table)}
+_IMPORTERS: Final = (Captions, Table, JsonPosts, Yfcc100m, Vine, YtDlp, HuggingFace, ResearchPosts)
+
+FORMATS: Final[dict[str, type[Any]]] = {importer.name: importer for importer in _IMPORTERS}
 
 _COLUMN_OPTIONS: Final = {f"{field.name}_column": field.name for field in fields(Columns)}
 
