@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from ggm.serving.show import out, print_warning, progress_bars
+
+if TYPE_CHECKING:
+    from ggm.corpus.importers import ImportSummary
 
 
 def import_command(
@@ -57,7 +60,7 @@ def import_command(
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(help="huggingface: split to import; may be repeated; all if not given."),
+        typer.Option(help="huggingface: split to import; may be repeated; by default all."),
     ] = None,
     config: Annotated[str | None, typer.Option(help="huggingface: configuration of the dataset.")] = None,
 ) -> None:
@@ -93,6 +96,15 @@ def import_command(
             manifest=f"manifest.{manifest_format}",
             progress=bar("import"),
         )
+    _print_summary(summary)
+    if summary.rejected:
+        total = sum(summary.rejected.values())
+        print_warning(f"{total:,} rows were set aside in {out_dir / 'rejected.jsonl'}")
+    out.print(f"dataset: {escape(str(out_dir))}", highlight=False, soft_wrap=True)
+
+
+def _print_summary(summary: ImportSummary) -> None:
+    """What came of it, a count a line."""
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column(justify="right")
     table.add_row(f"[bold]{summary.posts:,}[/]", "[bold]posts[/]")
@@ -106,8 +118,3 @@ def import_command(
         for reason, count in counts.items():
             table.add_row(f"{count:,}", f"{kind}: {escape(reason)}")
     out.print(table)
-    if summary.rejected:
-        print_warning(
-            f"{sum(summary.rejected.values()):,} rows were set aside in {out_dir / 'rejected.jsonl'}"
-        )
-    out.print(f"dataset: {escape(str(out_dir))}", highlight=False, soft_wrap=True)

@@ -82,7 +82,7 @@ class Captions:
         try:
             return read_text(content.decode(encoding).removeprefix("\ufeff"))
         except UnicodeError as error:
-            raise RowError(f"bytes that aren't {encoding}", "name the encoding by --encoding") from error
+            raise RowError("bytes that can't be decoded", "name the encoding by --encoding") from error
 
 
 def _caption_of(video: str, captions: set[str]) -> str:

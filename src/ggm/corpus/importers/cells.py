@@ -23,7 +23,7 @@ _HASH_SIGNS: Final = re.compile("[#＃﹟]")
 _LIST_SEPARATORS: Final = re.compile(r"[,;|\n\r，、；]")
 _MAX_LIST: Final = 100_000  # characters of a list that is written in a cell
 _ROUNDED: Final = re.compile(r"\d[.,]\d+[eE]\+\d+")
-_NUMBER: Final = re.compile(r"\d+(?:\.\d*)?")
+_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d*)?")
 _TWITTER_TIME: Final = "%a %b %d %H:%M:%S %z %Y"
 _YEARS: Final = range(1971, 2201)
 
@@ -162,9 +162,9 @@ def read_time(value: object) -> str | None:
         return None
     try:
         moment = _parse_time(text)
-    except (ValueError, OverflowError, OSError, TypeError, IndexError):
-        moment = None
-    if moment is None or (isinstance(moment, date) and moment.year not in _YEARS):
+    except (ValueError, OverflowError, OSError, TypeError, IndexError) as error:
+        raise RowError("a time that can't be read", text[:100]) from error
+    if moment.year not in _YEARS:
         raise RowError("a time that can't be read", text[:100])
     return _iso(moment) if isinstance(moment, datetime) else moment.isoformat()
 

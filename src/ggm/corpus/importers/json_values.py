@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from ggm.corpus.importers.drafts import Context
 from ggm.corpus.importers.reasons import RowError
-from ggm.corpus.importers.text import TextFile, is_decoded, open_text, plain_suffix
+from ggm.corpus.importers.text import MAX_LINE, TextFile, is_decoded, open_text, plain_suffix
 from ggm.corpus.importers.videos import walk
 from ggm.errors import DataError
 
@@ -19,6 +21,7 @@ MAX_OBJECT: Final = 64_000_000
 LINE_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".jsonlines"})
 JSON_SUFFIXES: Final = LINE_SUFFIXES | {".json"}
 
+_LISTS: Final = ("posts", "videos", "items", "records", "results", "data")
 _CHUNK: Final = 1 << 18
 _BLANK: Final = " \t\r\n\ufeff"
 _TOO_LARGE: Final = (
@@ -62,19 +65,26 @@ def read_values(
     total = path.stat().st_size if path.is_file() else None
     with open_text(path, report=lambda done: context.report(done, total), encoding=encoding) as text:
         # What it is shows in its first two lines.
-        lines = text.lines()
-        first = next((line for line in lines if line.strip(_BLANK)), "")
-        second = next((line for line in lines if line.strip(_BLANK)), "")
-        is_lines = plain_suffix(path) in LINE_SUFFIXES or any(map(_is_object, (first, second)))
-        start = first.lstrip(_BLANK)[:1]
-        if is_lines and second:
-            yield from _from_lines((first, second), lines)
-        elif start == "[":
-            yield from _from_array(JsonScanner(text, first + second))
-        elif start == "{":
-            yield from _from_object(JsonScanner(text, first + second))
+        first, second = _next_line(text), _next_line(text)
+        begun = first + second
+        is_lines = plain_suffix(path) in LINE_SUFFIXES or _is_object(first) or _is_object(second)
+        start = begun.lstrip(_BLANK)[:1]
+        if start == "[" and not is_lines:
+            yield from _from_array(JsonScanner(text, begun))
+        elif start == "{" and not (is_lines and second):
+            yield from _from_object(JsonScanner(text, begun))
         else:
-            yield from _from_lines((first, second), lines)
+            yield from _from_lines(chain(StringIO(begun), text.lines()))
+
+
+def _next_line(text: TextFile) -> str:
+    """The next line that isn't blank, after the blank ones before it."""
+    lines = ""
+    while line := text.line():
+        lines += line
+        if line.strip(_BLANK) or len(lines) > MAX_LINE:
+            break
+    return lines
 
 
 def _is_object(line: str) -> bool:
@@ -86,26 +96,23 @@ def _is_object(line: str) -> bool:
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.strip(_BLANK))
     except (ValueError, RecursionError) as error:
         raise RowError("not JSON", str(error)) from error
 
 
-def _from_lines(begun: Sequence[str], lines: Iterator[str]) -> Iterator[tuple[int, str, Any | RowError]]:
-    number = 0
-    for part in (begun, lines):
-        for line in part:
-            number += 1
-            if not line.strip(_BLANK):
-                continue
-            value: Any
-            try:
-                if not is_decoded(line):
-                    raise RowError("bytes that aren't UTF-8", "name the encoding by --encoding")
-                value = _loads(line.strip(_BLANK))
-            except RowError as error:
-                value = error
-            yield number, line.rstrip("\r\n"), value
+def _from_lines(lines: Iterable[str]) -> Iterator[tuple[int, str, Any | RowError]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip(_BLANK):
+            continue
+        value: Any
+        try:
+            if not is_decoded(line):
+                raise RowError("bytes that can't be decoded", "name the encoding by --encoding")
+            value = _loads(line)
+        except RowError as error:
+            value = error
+        yield number, line.rstrip("\r\n"), value
 
 
 def _from_array(scanner: JsonScanner) -> Iterator[tuple[int, str, Any]]:
@@ -131,8 +138,13 @@ def _from_object(scanner: JsonScanner) -> Iterator[tuple[int, str, Any]]:
 def _longest_list(value: Mapping[str, Any]) -> list[Any] | None:
     """The longest list of objects in an object, three levels deep; None if the object is a post.
 
-    That it is one shows in that its text, id or video stands at the top.
+    That it is one shows in that its text, id or video stands at the top, and no list that is
+    called one of posts.
     """
+    for name in _LISTS:
+        listed = value.get(name)
+        if isinstance(listed, list) and any(isinstance(element, Mapping) for element in listed):
+            return listed
     if {"id", "postId", "postIdStr", "description", "caption", "desc", "video"} & value.keys():
         return None
     found: list[Any] | None = None

@@ -57,6 +57,17 @@ class TextFile:
         self._report(self._raw.tell())
         return text
 
+    def line(self) -> str:
+        """The next line with its end, or as much of it as `MAX_LINE` allows; "" at the end.
+
+        Raises:
+            RowError: If the file breaks off or is damaged here.
+        """
+        try:
+            return self._text.readline(MAX_LINE)
+        except _BROKEN as error:
+            raise _broken(error) from error
+
     def lines(self) -> Iterator[str]:
         """Lines with their ends.
 

@@ -100,7 +100,7 @@ def _read_text(path: Path, context: Context, done: int, total: int) -> Iterator[
                     if len(cells) not in _WIDTHS:
                         raise RowError("not 23 to 25 columns", f"{len(cells)}")
                     if not is_decoded(line):
-                        raise RowError("bytes that aren't UTF-8")
+                        raise RowError("bytes that can't be decoded")
                     yield _draft(row, cells)
                 except RowError as error:
                     yield Rejected(row, error.reason, error.detail)
@@ -150,7 +150,7 @@ def _draft(row: Row, cells: list[str]) -> Draft:
     return Draft(
         row=row,
         id=photo_id,
-        paths=tuple(path for key in keys for path in _places(key)) + (f"{photo_id}.mp4",),
+        paths=(*(path for key in keys for path in _places(key)), f"{photo_id}.mp4"),
         names=tuple(keys),
         description=join_texts(_plain(post["title"]), _plain(post["description"])),
         # Split before they are decoded: a tag may hold a comma, as %2C.
@@ -191,7 +191,7 @@ def _plain(text: str) -> str:
 
 def _uploaded(text: str) -> str | None:
     """Seconds since 1970; None where nothing sensible stands."""
-    return text if text.isdecimal() and int(text) > 0 else None
+    return text if text.isdecimal() and text.strip("0") else None
 
 
 def _taken(text: str) -> str | None:
