@@ -157,7 +157,9 @@ def read_time(value: object) -> str | None:
         return _iso(value)
     if isinstance(value, date):
         return value.isoformat()
-    text = str(value).strip() if isinstance(value, (str, int, float)) else ""
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise RowError("a time that can't be read", f"got {type(value).__name__}")
+    text = str(value).strip()
     if value is None or text.casefold() in _NOTHING or text in {"0", "0.0"}:
         return None
     try:

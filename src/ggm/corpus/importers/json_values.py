@@ -67,11 +67,11 @@ def read_values(
         # What it is shows in its first two lines.
         first, second = _next_line(text), _next_line(text)
         begun = first + second
-        is_lines = plain_suffix(path) in LINE_SUFFIXES or _is_object(first) or _is_object(second)
+        is_lines = bool(second) and (_is_object(first) or _is_object(second))
         start = begun.lstrip(_BLANK)[:1]
         if start == "[" and not is_lines:
             yield from _from_array(JsonScanner(text, begun))
-        elif start == "{" and not (is_lines and second):
+        elif start == "{" and not is_lines and plain_suffix(path) not in LINE_SUFFIXES:
             yield from _from_object(JsonScanner(text, begun))
         else:
             yield from _from_lines(chain(StringIO(begun), text.lines()))

@@ -69,9 +69,7 @@ class Table:
                     if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
                         raise RowError("more cells than the header has")
                     if not all(map(is_decoded, cells)):
-                        raise RowError(
-                            f"bytes that aren't {self.encoding}", "name the encoding by --encoding"
-                        )
+                        raise RowError("bytes that can't be decoded", "name the encoding by --encoding")
                     # Without those that a short row leaves out.
                     yield draft_from(row, dict(zip(names, cells, strict=False)), columns)
                 except RowError as error:

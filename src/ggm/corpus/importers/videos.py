@@ -90,7 +90,7 @@ class VideoFolder:
     def _by_name(self, name: str) -> Path | None:
         if self._index is None:
             self._index = _index(self.folder)
-        for candidate in (name, Path(name).stem):
+        for candidate in (name, Path(name).stem) if is_video(name) else (name,):
             found = self._index.get(candidate)
             if found == _SEVERAL:
                 raise RowError("several videos of that name", candidate)
