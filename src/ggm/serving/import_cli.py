@@ -105,7 +105,7 @@ def import_command(
 
 def _print_summary(summary: ImportSummary) -> None:
     """What came of it, a count a line."""
-    table = Table(box=None, show_header=False, padding=(0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(justify="right")
     table.add_row(f"[bold]{summary.posts:,}[/]", "[bold]posts[/]")
     kinds = (

@@ -63,7 +63,10 @@ def test_a_folder_of_files(folder: Path) -> None:
     posts.mkdir()
     write_json_lines(posts / "a.jsonl", POSTS[0])
     (posts / "b.json").write_text(json.dumps(POSTS[1:]), encoding="utf-8")
-    assert found(folder, posts, videos=folder) == EXPECTED
+    (posts / "c.json").symlink_to(folder / "nowhere")
+    done = import_from(posts, "json", folder / "out", videos=folder)
+    assert [(post.id, post.hashtags) for post in done.posts] == EXPECTED
+    assert done.reasons == [(0, "a file that can't be read")]
     with pytest.raises(DataError, match=r"no \.json or \.jsonl file in this folder"):
         import_from(folder / "deep", "json", folder / "out2")
 

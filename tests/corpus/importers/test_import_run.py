@@ -249,3 +249,19 @@ def test_a_line_without_end_is_one_bad_row(tmp_path: Path) -> None:
     done = import_from(tmp_path / "rows.jsonl", "json", tmp_path / "out")
     assert [post.id for post in done.posts] == ["1", "2", "3"]
     assert done.reasons == [(3, "not JSON")]
+
+
+def test_the_documentation_names_each_format_and_its_python_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "importing.md").read_text("utf-8")
+    for name in FORMATS:
+        assert f"| `{name}` |" in text
+        assert f"--from {name} " in text
+        assert f"\n**{name}**: " in text
+    make_videos(tmp_path, ["clips/1.mp4"])
+    (tmp_path / "posts.csv").write_text("clip,caption\n1.mp4,#x1\n")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], namespace)
+    assert namespace["summary"].posts == 1

@@ -57,6 +57,7 @@ def test_paths_that_lead_out(folder: Path, path: str) -> None:
     (folder / "link.mp4").symlink_to(folder.parent / "secret.mp4")
     (folder / "linked").symlink_to(folder.parent)
     assert reason(VideoFolder(folder), path) == OUTSIDE
+    assert reason(VideoFolder(folder), names=("link", "link.mp4", "secret")) == "no such video"
     assert reason(VideoFolder(folder, check=False), path) == OUTSIDE
 
 

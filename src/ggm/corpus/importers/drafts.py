@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from ggm.corpus.importers.reasons import RowError
 from ggm.corpus.importers.videos import VideoFolder
+from ggm.errors import DataError
 
 Report = Callable[[int, int | None], None]
 """Is told how much is done and of how much (None: unknown): bytes, files or rows."""
@@ -123,9 +124,23 @@ class Importer(Protocol):
         ...
 
 
-def until_broken(found: Iterator[Found], file: str) -> Iterator[Found]:
-    """What could be read of a file, and a `Rejected` for the rest if it breaks off."""
+def until_broken(found: Iterator[Found], file: str, *, alone: bool = True) -> Iterator[Found]:
+    """What could be read of a file, and a `Rejected` for the rest if it breaks off.
+
+    Args:
+        found: What is read.
+        file: Of which.
+        alone: Whether it is all that the source has; if not, it is no reason to stop that it can't
+            be opened.
+
+    Raises:
+        DataError: If it can't be opened and is alone.
+    """
     try:
         yield from found
     except RowError as error:
         yield Rejected(Row(file, 0, None), error.reason, error.detail)
+    except DataError as error:
+        if alone:
+            raise
+        yield Rejected(Row(file, 0, None), "a file that can't be read", str(error))

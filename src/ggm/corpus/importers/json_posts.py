@@ -33,8 +33,9 @@ class JsonPosts:
             DataError: If it can't be read.
             ConfigError: If there is no such encoding.
         """
-        for path in json_files(source):
-            yield from until_broken(self._read(path, context), str(path))
+        files = json_files(source)
+        for path in files:
+            yield from until_broken(self._read(path, context), str(path), alone=len(files) == 1)
 
     def _read(self, path: Path, context: Context) -> Iterator[Found]:
         find = ColumnFinder(self.columns)

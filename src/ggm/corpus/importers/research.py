@@ -34,8 +34,9 @@ class ResearchPosts:
         Raises:
             DataError: If it can't be read.
         """
-        for path in json_files(source):
-            yield from until_broken(self._read(path, context), str(path))
+        files = json_files(source)
+        for path in files:
+            yield from until_broken(self._read(path, context), str(path), alone=len(files) == 1)
 
     def _read(self, path: Path, context: Context) -> Iterator[Found]:
         for number, text, value in read_values(path, context):

@@ -77,7 +77,7 @@ class TextFile:
         number = 0
         try:
             while line := self._text.readline(MAX_LINE):
-                if len(line) == MAX_LINE:
+                if len(line) == MAX_LINE and not line.endswith("\n"):
                     self._drop_rest()
                 yield line
                 number += 1

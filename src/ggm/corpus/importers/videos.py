@@ -83,20 +83,27 @@ class VideoFolder:
         if not text.strip() or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
             raise RowError("a path that no file has", ascii(text))
         path = Path(os.path.normpath(self.folder / text))
-        if not self._allow_outside and not Path(os.path.realpath(path)).is_relative_to(self._root):
+        if not self._allow_outside and not self._is_inside(path):
             raise RowError("a path that leads out of the videos folder", f"{text}; --allow-outside lets it")
         return path
 
     def _by_name(self, name: str) -> Path | None:
         if self._index is None:
-            self._index = _index(self.folder)
+            self._index = _index(path for path in walk(self.folder) if self._may_use(path))
         for candidate in (name, Path(name).stem) if is_video(name) else (name,):
             found = self._index.get(candidate)
             if found == _SEVERAL:
                 raise RowError("several videos of that name", candidate)
             if found is not None:
-                return self.folder / found
+                return Path(found)
         return None
+
+    def _may_use(self, path: Path) -> bool:
+        """Whether a listed file lies in the folder, as all do but the linked ones."""
+        return self._allow_outside or not path.is_symlink() or self._is_inside(path)
+
+    def _is_inside(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self._root)
 
 
 def _is_file(path: Path) -> bool:
@@ -106,14 +113,14 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _index(folder: Path) -> dict[str, str]:
-    """Relative paths by file name and by stem, of all videos below a folder."""
+def _index(paths: Iterable[Path]) -> dict[str, str]:
+    """Paths of videos by file name and by stem."""
     index: dict[str, str] = {}
-    for path in walk(folder):
+    for path in paths:
         if is_video(path.name):
-            relative = path.relative_to(folder).as_posix()
+            text = str(path)
             for name in (path.name, path.stem):
-                index[name] = _SEVERAL if name in index else relative
+                index[name] = _SEVERAL if name in index else text
     return index
 
 

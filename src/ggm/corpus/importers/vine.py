@@ -34,8 +34,9 @@ class Vine:
         Raises:
             DataError: If the source can't be read.
         """
-        for path in json_files(source):
-            yield from until_broken(_read(path, context), str(path))
+        files = json_files(source)
+        for path in files:
+            yield from until_broken(_read(path, context), str(path), alone=len(files) == 1)
 
 
 def _read(path: Path, context: Context) -> Iterator[Found]:

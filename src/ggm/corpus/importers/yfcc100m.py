@@ -72,8 +72,8 @@ class Yfcc100m:
         done = 0
         total = sum(file.stat().st_size for file in files if file.is_file())
         for file in files:
-            rows = _read_sqlite(file) if _is_sqlite(file) else _read_text(file, context, done, total)
-            for found in until_broken(rows, str(file)):
+            rows = _read_part(file, context, done, total)
+            for found in until_broken(rows, str(file), alone=len(files) == 1):
                 yield self._limit(found, seconds)
             done += file.stat().st_size
 
@@ -85,6 +85,10 @@ class Yfcc100m:
         if length is None:
             return Rejected(found.row, "no known duration", found.names[0])
         return _LONG if self.max_seconds is not None and length > self.max_seconds else found
+
+
+def _read_part(path: Path, context: Context, done: int, total: int) -> Iterator[Found]:
+    yield from _read_sqlite(path) if _is_sqlite(path) else _read_text(path, context, done, total)
 
 
 def _read_text(path: Path, context: Context, done: int, total: int) -> Iterator[Found]:
