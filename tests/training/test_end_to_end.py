@@ -453,6 +453,7 @@ class TestRuns:
 
     @pytest.mark.timeout(900)
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("default")  # the compiler's own
     def test_compiled_transformers_learn_the_same(
         self, recipe: Recipe, painted_dataset: Path, folder: Path, cache: Path, tmp_path: Path
     ) -> None:
