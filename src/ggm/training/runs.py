@@ -1,7 +1,7 @@
 """Whole training runs: a dataset folder and a recipe in, a folder out.
 
 Beside the folder ``out`` goes ``out.log``, with the TensorBoard log and, in ``rejected.jsonl``, the
-posts that could not be used, each with the reason.
+posts that could not be used, each with its row of the manifest and the reason.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ggm.errors import ConfigError, DataError
 from ggm.evaluation import metrics
 from ggm.evaluation.predict import predict
 from ggm.evaluation.predictions import Prediction, write_predictions
+from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.posts import FeaturedPosts, featured_posts
 from ggm.features.profiles import profile
@@ -59,7 +60,7 @@ class Features:
 
     Args:
         extractor: That made them.
-        cache: Folder of the feature cache.
+        cache: The feature cache of this extractor.
         dataset: Where the posts come from.
         bar: For progress.
         warn: Told of each split how much of it was left out.
@@ -68,7 +69,7 @@ class Features:
     """
 
     extractor: FeatureExtractor
-    cache: Path
+    cache: FeatureCache
     dataset: Dataset
     bar: Bar = _no_bar
     warn: Warn = _no_warning
@@ -102,6 +103,7 @@ def open_features(
     extractor: FeatureExtractor,
     *,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> Features:
@@ -111,6 +113,8 @@ def open_features(
         data: Dataset folder.
         extractor: The frozen encoders.
         cache: Folder of the feature cache; by default ``features`` in the dataset folder.
+        cache_bytes: Size that the features may have on disk; those that were not used for longest
+            are removed and computed again when they are needed. None for no limit.
         bar: For progress.
         warn: See `Features`; also told of bad rows of the manifest.
 
@@ -131,7 +135,8 @@ def open_features(
             f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
             f"the first: {_first(rejected)}"
         )
-    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected)
+    kept = FeatureCache(cache or data / "features", extractor.fingerprint, max_bytes=cache_bytes)
+    return Features(extractor, kept, dataset, bar, warn, rejected)
 
 
 def _first(reasons: dict[str, str]) -> str:
@@ -144,6 +149,7 @@ def run_retriever(
     out: Path,
     *,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> Bundle:
@@ -154,6 +160,7 @@ def run_retriever(
         data: Dataset folder.
         out: Folder of the bundle, which holds a retriever only.
         cache: See `open_features`.
+        cache_bytes: See `open_features`.
         bar: For progress.
         warn: See `open_features`.
 
@@ -165,7 +172,7 @@ def run_retriever(
         BundleError: If the folder holds something else, or can't be written.
     """
     extractor = load_extractor(recipe.profile)
-    features = open_features(data, extractor, cache=cache, bar=bar, warn=warn)
+    features = open_features(data, extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     train = features.split(TRAIN)
     vocabulary = vocabulary_of(train.posts)
     retriever, result = train_retriever(
@@ -198,6 +205,7 @@ def run_generator(
     *,
     retriever: Path,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> Bundle:
@@ -209,6 +217,7 @@ def run_generator(
         out: Folder of the bundle.
         retriever: What `run_retriever` wrote.
         cache: See `open_features`.
+        cache_bytes: See `open_features`.
         bar: For progress.
         warn: See `open_features`.
 
@@ -225,7 +234,7 @@ def run_generator(
         raise ConfigError(
             f"{retriever}: trained for profile {base.profile.name!r}, the recipe says {recipe.profile!r}"
         )
-    features = open_features(data, base.extractor, cache=cache, bar=bar, warn=warn)
+    features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     train = features.split(TRAIN)
     settings = recipe.generator
     log = _claimed(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
@@ -302,6 +311,7 @@ def run_classifier(
     out: Path,
     *,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> None:
@@ -312,6 +322,7 @@ def run_classifier(
         data: Dataset folder.
         out: Folder of ``validation.jsonl`` and ``test.jsonl``.
         cache: See `open_features`.
+        cache_bytes: See `open_features`.
         bar: For progress.
         warn: See `open_features`.
 
@@ -319,7 +330,7 @@ def run_classifier(
         DataError: If the dataset can't be used, or predictions can't be written.
     """
     extractor = load_extractor(recipe.profile)
-    features = open_features(data, extractor, cache=cache, bar=bar, warn=warn)
+    features = open_features(data, extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     # All of them first: a split that is missing should not be found out after the training.
     train, *held_out = (features.split(name) for name in (TRAIN, VALIDATION, TEST))
     vocabulary = vocabulary_of(train.posts)
@@ -430,7 +441,11 @@ def _write(bundle: Bundle, features: Features, out: Path, *, log: Path | None = 
 
 def _finish(features: Features, log: Path, *, done: bool = True) -> None:
     """Write down what was left out; a finished run needs its checkpoints no more."""
-    rows = [{"what": what, "reason": reason} for what, reason in features.rejected.items()]
+    places = dict(zip((post.id for post in features.dataset.posts), features.dataset.rows, strict=False))
+    rows = []
+    for what, reason in features.rejected.items():
+        kind, _, name = what.partition(" ")
+        rows.append({"what": what, "row": int(name) if kind == "row" else places.get(name), "reason": reason})
     log.mkdir(parents=True, exist_ok=True)
     write_json_lines(rows, log / "rejected.jsonl")
     if done:
