@@ -2,6 +2,7 @@
 
     bundle.json             format, parts, settings, and the SHA-256 of every file below
     retriever.safetensors   the retriever's heads
+    encoders.safetensors    pretrained encoders that were trained further, if any
     class_embeddings.safetensors   compact profile: text embeddings of the class names
     pool.safetensors        the hashtag pool with its vectors
     vocabulary.json         hashtags of the training posts with their counts
@@ -30,9 +31,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ggm.errors import BundleError, CheckpointError, ConfigError
-from ggm.features.extract import FeatureExtractor, load_extractor
+from ggm.features.extract import FeatureExtractor, device_of, load_extractor
 from ggm.features.profiles import Profile
 from ggm.features.text import TextModel, TextModelConfig, load_text_model
+from ggm.features.trained import (
+    ENCODER_PARTS,
+    EncoderPart,
+    encoder_state,
+    load_encoder_state,
+    round_to_half,
+)
 from ggm.generator.batch import GeneratorBatch, collate
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.decoding import DecodingConfig
@@ -71,6 +79,8 @@ class Bundle:
         ranking: How candidates from both sides become one list.
         card: The model card, Markdown.
         training: Record of the runs that made it, as plain JSON values.
+        trained_encoders: Which of the extractor's encoders training changed, so that their
+            checkpoints can't give them back.
     """
 
     name: str
@@ -85,6 +95,7 @@ class Bundle:
     ranking: RankingConfig = field(default_factory=RankingConfig)
     card: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    trained_encoders: tuple[EncoderPart, ...] = ()
 
     @torch.inference_mode()
     def embed_videos(self, features: Sequence[VideoFeatures]) -> NDArray[np.float32]:
@@ -96,7 +107,7 @@ class Bundle:
                 for array in (item.frame_embeddings, item.frame_pooled)
             )
             mask = torch.ones(embeddings.shape[:2], dtype=torch.bool)
-            device = self.extractor.device
+            device = device_of(self.retriever)
             rows.append(
                 self.retriever.embed_videos(embeddings.to(device), pooled.to(device), mask.to(device))
                 .cpu()
@@ -107,7 +118,7 @@ class Bundle:
     @torch.inference_mode()
     def embed_hashtags(self, hashtags: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors of hashtags in the retriever's space: (hashtags, embedding)."""
-        pretrained = torch.from_numpy(self.extractor.embed_hashtags(hashtags)).to(self.extractor.device)
+        pretrained = torch.from_numpy(self.extractor.embed_hashtags(hashtags)).to(device_of(self.retriever))
         return self.retriever.embed_hashtags(pretrained).cpu().numpy()
 
     def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
@@ -138,7 +149,8 @@ class Bundle:
             for description, found in zip(descriptions, guidance, strict=True)
         ]
         pad_token_id = self.generator.input_tokenizer.pad_token_id
-        return collate(features, input_ids=texts, pad_token_id=int(pad_token_id)).to(self.extractor.device)
+        batch = collate(features, input_ids=texts, pad_token_id=int(pad_token_id))
+        return batch.to(device_of(self.generator))
 
     def rebuilt_pool(self, hashtags: Sequence[str]) -> HashtagPool:
         """A pool of other hashtags, searched by this bundle's retriever."""
@@ -179,18 +191,30 @@ def build_generator(config: GeneratorConfig, text: TextModel) -> Generator:
     return generator.eval()
 
 
-@torch.no_grad()
 def round_weights(module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Round weights in memory to what float16 keeps, so that saving and loading changes nothing.
+    """Round a module's weights, as `round_to_half` does, and put it into eval mode.
 
     Args:
         module: Whose state these tensors are.
         state: Tensors of `module`, sharing its memory.
     """
-    for tensor in state.values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half().to(tensor.dtype))
+    round_to_half(state)
     module.eval()
+
+
+def with_trained_encoders(bundle: Bundle, parts: Sequence[EncoderPart]) -> Bundle:
+    """A bundle whose extractor was trained, ready to be saved: weights rounded, pool embedded anew.
+
+    Args:
+        bundle: Its extractor's encoders are rounded in place.
+        parts: Which of them training changed, besides those that were trained before.
+    """
+    trained = tuple(part for part in ENCODER_PARTS if part in (*bundle.trained_encoders, *parts))
+    round_to_half(encoder_state(bundle.extractor, trained))
+    bundle.extractor.weights_changed()
+    changed = replace(bundle, trained_encoders=trained)
+    # The same hashtags: their vectors bear the fingerprint of all encoders.
+    return replace(changed, pool=changed.rebuilt_pool(list(bundle.pool)))
 
 
 def save_bundle(bundle: Bundle, folder: Path | str) -> None:
@@ -229,6 +253,9 @@ def save_bundle(bundle: Bundle, folder: Path | str) -> None:
 
 def _write_files(bundle: Bundle, folder: Path) -> None:
     _save_tensors(bundle.retriever.state_dict(), folder / "retriever.safetensors")
+    if bundle.trained_encoders:
+        state = encoder_state(bundle.extractor, bundle.trained_encoders)
+        _save_tensors(state, folder / "encoders.safetensors")
     bundle.pool.save(folder / "pool.safetensors")
     (folder / "vocabulary.json").write_text(bundle.vocabulary.to_json(), "utf-8")
     if bundle.card:
@@ -255,6 +282,7 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         "generator": generator,
         "decoding": bundle.decoding.to_dict(),
         "ranking": bundle.ranking.to_dict(),
+        "trained_encoders": bundle.trained_encoders,
         "training": bundle.training,
         "files": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
     }
@@ -327,6 +355,9 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
     class_embeddings = load_file(stored)["class_embeddings"].float().numpy() if stored.is_file() else None
     profile = from_dict(Profile, manifest["profile"])
     extractor = load_extractor(profile, device=device, class_embeddings=class_embeddings)
+    trained_encoders = tuple(manifest.get("trained_encoders", ()))  # older bundles have none
+    if trained_encoders:
+        load_encoder_state(extractor, trained_encoders, load_file(folder / "encoders.safetensors"))
     if extractor.fingerprint != manifest["extractor_fingerprint"]:
         raise CheckpointError(
             f"{folder}: the encoders found for {profile.name!r} are not those that this bundle was trained "
@@ -346,6 +377,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
         ranking=from_dict(RankingConfig, manifest["ranking"]),
         card=(folder / "README.md").read_text("utf-8") if (folder / "README.md").is_file() else "",
         training=manifest["training"],
+        trained_encoders=trained_encoders,
     )
     if manifest["generator"] is None:
         return bundle

@@ -78,7 +78,7 @@ def listened(
         recipe=GeneratorRecipe(**settings),  # type: ignore[arg-type]
         seed=seed,
     )
-    listener = Listener(collate.layout)
+    listener = Listener(collate.texts.layout)
     collate.layout = listener  # type: ignore[assignment]
     return collate, listener
 

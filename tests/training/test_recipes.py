@@ -75,3 +75,20 @@ def test_a_profile_is_a_name_or_a_table_of_checkpoints(tmp_path: Path) -> None:
     path.write_text('name = "r"\n[profile]\nname = "mine"\nmodel = "x"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="profile"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize(("name", "max_tokens"), [("paper-vine", 32), ("paper-yfcc100m", 64)])
+def test_the_papers_recipes_say_what_the_paper_says(name: str, max_tokens: int) -> None:
+    """Sections 4.2 and 5.2 and appendix A; the guidance from a retriever whose towers were trained."""
+    recipe = load_recipe(RECIPES / f"{name}.toml")
+    assert recipe.profile == "base"
+    assert recipe.retriever.trained == "towers"
+    generator = recipe.generator
+    assert (generator.optimiser.learning_rate, generator.optimiser.batch_size) == (6e-5, 32)
+    assert (generator.top_k, generator.gold_drop) == (50, pytest.approx(1 / 3, abs=1e-3))
+    assert generator.end_to_end
+    assert generator.trained_encoder_layers == -1
+    assert generator.optimiser.weight_decay == 0.0  # Adam, not AdamW
+    assert (recipe.decoding.num_beams, recipe.decoding.no_repeat_ngram_size) == (5, 3)
+    assert recipe.decoding.max_new_tokens == generator.max_target_tokens == max_tokens
+    assert recipe.checkpoints.keep_best == 3

@@ -18,7 +18,7 @@ from ggm.bundle import Bundle
 from ggm.candidates import measure_candidates
 from ggm.errors import BundleError, ConfigError
 from ggm.evaluation.predictions import Prediction
-from ggm.features.posts import FeaturedPosts
+from ggm.features.posts import PostFeatures
 from ggm.generator.decoding import generate
 from ggm.ranking import best_beam, join
 from ggm.records import Guidance
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 def predict(
     bundle: Bundle,
-    data: FeaturedPosts,
+    data: PostFeatures,
     *,
     system: System,
     name: str | None = None,
@@ -57,13 +57,18 @@ def predict(
 
     Raises:
         BundleError: If the system needs a generator and the bundle holds none.
-        ConfigError: If there is no such system.
+        ConfigError: If there is no such system, or none that is as pretrained.
     """
     if system not in SYSTEMS:
         raise ConfigError(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
     if system in ("generator", "recommender") and bundle.generator is None:
         raise BundleError(f"bundle {bundle.name!r} holds a retriever only; it has no system {system!r}")
     if system == "pretrained-retriever":
+        if "retriever" in bundle.trained_encoders:
+            raise ConfigError(
+                f"the towers of bundle {bundle.name!r} were trained, and these features are theirs: "
+                "train a retriever for no more than one step to measure pretrained ones"
+            )
         bundle = bundle.with_head_weight(0.0)
     popular = tuple((hashtag, float(count)) for hashtag, count in bundle.vocabulary.most_common(RANKED))
     for start in range(0, len(data), batch_size):
@@ -90,7 +95,7 @@ Ranking = tuple[tuple[str, float], ...]
 
 
 def _rank_batch(
-    bundle: Bundle, data: FeaturedPosts, rows: range, system: System, without_descriptions: bool
+    bundle: Bundle, data: PostFeatures, rows: range, system: System, without_descriptions: bool
 ) -> tuple[list[Ranking], list[Guidance]]:
     features = [data.features(row) for row in rows]
     if system in ("retriever", "pretrained-retriever"):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from transformers.image_processing_utils import BaseImageProcessor
 
 _VISION: Final = "a vision transformer"
+_TOWER_PIXELS: Final = "retriever_pixels"
+_VISION_PIXELS: Final = "vision_pixels"
 
 _IMAGE_SETTINGS: Final = (
     "do_resize",
@@ -150,7 +152,7 @@ class PretrainedFrameEncoder(FrameEncoder):
         super().__init__()
         self.tower = VisionTower(retriever)
         self.vision: Any = getattr(vision, "vision_model", vision)  # CLIP may serve here as well
-        self._processors = {"retriever_pixels": retriever_processor, "vision_pixels": vision_processor}
+        self._processors = {_TOWER_PIXELS: retriever_processor, _VISION_PIXELS: vision_processor}
         self.short_side = max(_short_side(processor) for processor in self._processors.values())
         self.eval()
         self.embedding_dim, self.pooled_dim, self.tokens_per_frame, self.token_dim = self._widths()
@@ -161,20 +163,46 @@ class PretrainedFrameEncoder(FrameEncoder):
 
     def prepare(self, pixels: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
         """RGB frames (N, height, width, 3) as each of the two models wants them."""
-        return {
-            name: processor(list(pixels), return_tensors="pt", input_data_format="channels_last")[
-                "pixel_values"
-            ]
-            for name, processor in self._processors.items()
-        }  # (N, 3, H, W) each
+        return {**self.prepare_to_embed(pixels), **self.prepare_for_tokens(pixels)}
+
+    def prepare_to_embed(self, pixels: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
+        """RGB frames (N, height, width, 3) as the retriever's tower alone wants them."""
+        return {_TOWER_PIXELS: self._prepared(_TOWER_PIXELS, pixels)}
+
+    def prepare_for_tokens(self, pixels: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
+        """RGB frames (N, height, width, 3) as the vision transformer alone wants them."""
+        return {_VISION_PIXELS: self._prepared(_VISION_PIXELS, pixels)}
+
+    def _prepared(self, name: str, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        processor = self._processors[name]
+        batch = processor(list(pixels), return_tensors="pt", input_data_format="channels_last")
+        prepared: Tensor = batch["pixel_values"]
+        return prepared  # (N, 3, H, W)
 
     def forward(self, inputs: Inputs) -> FrameOutputs:
         """Embeddings and pooled activations of the retriever, tokens of the vision transformer."""
-        embeddings, pooled = self.tower(inputs["retriever_pixels"])
-        tokens = self.vision(pixel_values=inputs["vision_pixels"]).last_hidden_state
+        return FrameOutputs(*self.embed(inputs), self.tokens(inputs))
+
+    def embed(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """The retriever's tower alone: embeddings (N, E), unit length, and pooled activations (N, C)."""
+        embeddings, pooled = self.tower(inputs[_TOWER_PIXELS])
+        return F.normalize(embeddings, dim=-1), pooled
+
+    def tokens(self, inputs: Inputs) -> Tensor:
+        """The vision transformer alone: tokens (N, P, D)."""
+        tokens: Tensor = self.vision(pixel_values=inputs[_VISION_PIXELS]).last_hidden_state
         if tokens.ndim == 4:  # a convolutional network's map (N, D, H, W)
             tokens = tokens.flatten(2).transpose(1, 2)
-        return FrameOutputs(F.normalize(embeddings, dim=-1), pooled, tokens)
+        return tokens
+
+    def embedding_part(self) -> nn.Module:
+        """The retriever's tower."""
+        return self.tower
+
+    def tokens_part(self) -> nn.Module:
+        """The vision transformer."""
+        vision: nn.Module = self.vision
+        return vision
 
     @torch.inference_mode()
     def _widths(self) -> tuple[int, int, int, int]:

@@ -3,7 +3,7 @@
 They are found by the content of the video and the extractor's fingerprint, not by its name: a
 renamed video is still known, a changed one or another encoder is not mistaken for it.
 
-    folder/hashes/                  hashes of the videos' contents, see `ggm.features.hashes`
+    folder/hashes/                  hashes of the videos' contents, see `ggm.features.contents`
     folder/<fingerprint>/pooled/    frame embeddings and pooled activations, see `ggm.features.store`
     folder/<fingerprint>/tokens/    the tokens: many times as large, and only read for the generator
 """
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ggm.features.hashes import ContentHashes
+from ggm.features.contents import ContentHashes
 from ggm.features.shards import Arrays
 from ggm.features.store import ArrayStore
 from ggm.records import FloatArray, VideoFeatures
@@ -51,9 +51,6 @@ class FeatureCache:
         max_bytes: Size that the features of this extractor may have on disk; None for no limit. The
             least recently used go, tokens before the pooled part, which gets up to half.
 
-    Attributes:
-        failures: Why videos have no features, as far as they were tried with this object.
-
     Raises:
         ValueError: If the limit isn't positive.
     """
@@ -64,7 +61,6 @@ class FeatureCache:
         self.folder = Path(folder)
         self.extractor_fingerprint = extractor_fingerprint
         self.max_bytes = max_bytes
-        self.failures: dict[Path, Exception] = {}
         own = self.folder / extractor_fingerprint[:16]
         self._pooled = ArrayStore(own / "pooled", max_bytes=None if max_bytes is None else -(-max_bytes // 2))
         self._tokens = ArrayStore(own / "tokens", max_bytes=max_bytes)
@@ -80,7 +76,7 @@ class FeatureCache:
             MediaNotFoundError: If the video can't be read.
             DataError: As for `flush`.
         """
-        key = self._hashes.of(Path(path))
+        key = self._hashes.hash_of(Path(path))
         pooled, tokens = self._pooled.get(key), self._tokens.get(key)
         if pooled is None or tokens is None:
             return None
@@ -96,7 +92,7 @@ class FeatureCache:
             MediaNotFoundError: If the video can't be read.
             DataError: As for `flush`.
         """
-        pooled = self._pooled.get(self._hashes.of(Path(path)))
+        pooled = self._pooled.get(self._hashes.hash_of(Path(path)))
         return None if pooled is None else PooledFrames(*(pooled[name] for name in _POOLED))
 
     def put(self, path: Path | str, features: VideoFeatures) -> VideoFeatures:
@@ -113,7 +109,7 @@ class FeatureCache:
             MediaNotFoundError: If the video can't be read.
             DataError: If the cache can't be written, for instance because the disk is full.
         """
-        key = self._hashes.of(Path(path))
+        key = self._hashes.hash_of(Path(path))
         pooled: Arrays = {name: np.asarray(getattr(features, name), np.float32) for name in _POOLED}
         tokens: Arrays = {
             name: _half(array) for name in _TOKENS if (array := getattr(features, name)) is not None
@@ -132,7 +128,7 @@ class FeatureCache:
         """
         if not isinstance(path, Path | str):
             return False
-        key = self._hashes.of(Path(path))
+        key = self._hashes.hash_of(Path(path))
         return key in self._pooled and (self.max_bytes is not None or key in self._tokens)
 
     def flush(self) -> None:

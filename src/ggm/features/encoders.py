@@ -68,6 +68,32 @@ class FrameEncoder(Encoder):
     def forward(self, inputs: Inputs) -> FrameOutputs:
         """Encode prepared frames."""
 
+    def prepare_to_embed(self, pixels: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
+        """What `embed` needs of RGB frames (N, height, width, 3); less than `prepare` where it can be."""
+        return self.prepare(pixels)
+
+    def embed(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Embeddings (N, embedding_dim) and pooled activations (N, pooled_dim), without the tokens."""
+        outputs = self(inputs)
+        return outputs.embeddings, outputs.pooled
+
+    def prepare_for_tokens(self, pixels: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
+        """What `tokens` needs of RGB frames (N, height, width, 3); less than `prepare` where it can be."""
+        return self.prepare(pixels)
+
+    def tokens(self, inputs: Inputs) -> Tensor:
+        """Tokens (N, tokens_per_frame, token_dim) alone."""
+        outputs: FrameOutputs = self(inputs)
+        return outputs.tokens
+
+    def embedding_part(self) -> nn.Module:
+        """The network that `embed` runs."""
+        return self
+
+    def tokens_part(self) -> nn.Module:
+        """The network that makes the tokens. Where it is `embedding_part` too, one can't be trained alone."""
+        return self
+
 
 class HashtagEncoder(Encoder):
     """Hashtags, as words, and descriptions to the joint space.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ggm.errors import ConfigError
 from ggm.features.encoders import Encoder, FrameEncoder, FrameOutputs, HashtagEncoder, Inputs, SoundEncoder
@@ -32,6 +31,8 @@ class FeatureExtractor:
         sound: Encoder of sound, if there is one.
         device: A torch device, such as ``cpu`` or ``cuda``.
         frames_per_chunk: Frames encoded at a time. Few suit a CPU's caches, a GPU wants more.
+        tokens: Whether frame tokens and sound are wanted; the retriever needs neither, and without
+            them a post's features are a thousandth in size. See `for_retrieval`.
 
     Raises:
         ConfigError: If the two towers' spaces differ in width, or a chunk has no frame.
@@ -45,6 +46,7 @@ class FeatureExtractor:
         sound: SoundEncoder | None = None,
         device: str = "cpu",
         frames_per_chunk: int = 8,
+        tokens: bool = True,
     ) -> None:
         if frames_per_chunk < 1:
             raise ConfigError(f"frames_per_chunk must be at least 1, got {frames_per_chunk}")
@@ -54,10 +56,24 @@ class FeatureExtractor:
                 f"{hashtags.embedding_dim}: these encoders don't share a space"
             )
         self.frames_per_chunk = frames_per_chunk
-        self.device = torch.device(device)
-        self.frames = frames.to(self.device).eval()
-        self.hashtags = hashtags.to(self.device).eval()
-        self.sound = None if sound is None else sound.to(self.device).eval()
+        self.frames = frames.to(device).eval()
+        self.hashtags = hashtags.to(device).eval()
+        self.sound = None if sound is None or not tokens else sound.to(device).eval()
+        self._tokens = tokens
+        self._fingerprint: str | None = None
+
+    def for_retrieval(self) -> FeatureExtractor:
+        """The same encoders for the retriever alone: features without frame tokens and sound.
+
+        Its fingerprint depends on nothing but the retriever's towers.
+        """
+        return FeatureExtractor(
+            self.frames,
+            self.hashtags,
+            device=str(device_of(self.frames)),
+            frames_per_chunk=self.frames_per_chunk,
+            tokens=False,
+        )
 
     @property
     def embedding_dim(self) -> int:
@@ -99,17 +115,41 @@ class FeatureExtractor:
         """How much of the sound is heard, from its start; None without a sound encoder."""
         return None if self.sound is None else self.sound.seconds
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of all weights and of the preprocessing: equal features have equal fingerprints.
 
-        Computed when first asked for, which takes about a second for each GB of weights.
+        Computed when first asked for, which takes about a second for each GB of weights, and again
+        after `weights_changed`.
         """
-        digest = hashlib.blake2b(digest_size=16)
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=16)
+            for encoder in (self.frames, self.hashtags, self.sound):
+                if encoder is not None:
+                    part = encoder if self._tokens or encoder is not self.frames else self._embedding_part
+                    digest.update(_encoder_fingerprint(encoder, part))
+            if not self._tokens:
+                digest.update(b"without tokens")
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    @property
+    def _embedding_part(self) -> nn.Module:
+        return self.frames.embedding_part()
+
+    def weights_changed(self) -> None:
+        """Say that an encoder was trained: the fingerprint is another one now."""
+        self._fingerprint = None
         for encoder in (self.frames, self.hashtags, self.sound):
             if encoder is not None:
-                digest.update(_encoder_fingerprint(encoder))
-        return digest.hexdigest()
+                encoder.eval()
+
+    def to(self, device: str) -> FeatureExtractor:
+        """Move the encoders, in place."""
+        for encoder in (self.frames, self.hashtags, self.sound):
+            if encoder is not None:
+                encoder.to(device)
+        return self
 
     def extract(self, video: Video) -> VideoFeatures:
         """Stage II for one video.
@@ -130,7 +170,7 @@ class FeatureExtractor:
             ConfigError: If a sound has another sample rate than `sound_rate_hz`.
         """
         sounds = self._encode_sounds([video.sound for video in videos])
-        chunks = [self.frames(self._to_device(inputs)) for inputs in self._frame_chunks(videos)]
+        chunks = [self._encode_frames(inputs) for inputs in self._frame_chunks(videos)]
         if not chunks:
             return []
         ends = np.cumsum([len(video.frames) for video in videos])[:-1]
@@ -164,8 +204,15 @@ class FeatureExtractor:
         for start in range(0, len(texts), _TEXTS_PER_CHUNK):
             rows = by_length[start : start + _TEXTS_PER_CHUNK]
             inputs = self.hashtags.prepare([texts[row] for row in rows])
-            embeddings[rows] = _to_numpy(self.hashtags(self._to_device(inputs)))
+            embeddings[rows] = _to_numpy(self.hashtags(_onto(self.hashtags, inputs)))
         return embeddings
+
+    def _encode_frames(self, inputs: Inputs) -> FrameOutputs:
+        if self._tokens:
+            outputs: FrameOutputs = self.frames(_onto(self.frames, inputs))
+            return outputs
+        embeddings, pooled = self.frames.embed(_onto(self._embedding_part, inputs))
+        return FrameOutputs(embeddings, pooled, embeddings.new_zeros(len(embeddings), 0, self.token_dim))
 
     def _frame_chunks(self, videos: Sequence[Video]) -> Iterator[dict[str, Tensor]]:
         """Prepared frames of all videos in order, a bounded number at a time."""
@@ -174,7 +221,8 @@ class FeatureExtractor:
         for video in videos:
             pixels = video.frames.pixels
             while len(pixels):
-                prepared.append(self.frames.prepare(pixels[:room]))
+                prepare = self.frames.prepare if self._tokens else self.frames.prepare_to_embed
+                prepared.append(prepare(pixels[:room]))
                 taken = min(room, len(pixels))
                 pixels, room = pixels[taken:], room - taken
                 if room == 0:
@@ -211,13 +259,10 @@ class FeatureExtractor:
     ) -> None:
         if group and self.sound is not None:
             inputs = _concatenated([inputs for _, inputs in group])
-            rows = _to_numpy(self.sound(self._to_device(inputs)))
+            rows = _to_numpy(self.sound(_onto(self.sound, inputs)))
             for (place, _), row in zip(group, rows, strict=True):
                 tokens[place] = row
         group.clear()
-
-    def _to_device(self, inputs: Inputs) -> dict[str, Tensor]:
-        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
 
 
 _FRAME_OUTPUTS: Final = ("embeddings", "pooled", "tokens")
@@ -258,9 +303,19 @@ def load_extractor(
     return FeatureExtractor(encoders.frames, encoders.hashtags, sound=encoders.sound, device=device)
 
 
-def _encoder_fingerprint(encoder: Encoder) -> bytes:
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are, and so where its inputs have to go."""
+    return next(module.parameters()).device
+
+
+def _onto(module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    device = device_of(module)
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def _encoder_fingerprint(encoder: Encoder, part: nn.Module) -> bytes:
     """Tensors count by shape and content, not by name: `transformers` renames them now and then."""
-    tensors = sorted(_tensor_digest(tensor) for tensor in encoder.state_dict().values())
+    tensors = sorted(_tensor_digest(tensor) for tensor in part.state_dict().values())
     settings = json.dumps(encoder.preprocessing(), sort_keys=True).encode()
     return hashlib.blake2b(b"".join([*tensors, settings]), digest_size=16).digest()
 

@@ -110,6 +110,7 @@ def featured_posts(
     cache: FeatureCache | Path,
     *,
     num_workers: int | None = None,
+    failures: dict[Path, Exception] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FeaturedPosts, dict[str, str]]:
     """Extract what the cache doesn't hold yet. Videos are decoded in processes of their own.
@@ -119,6 +120,7 @@ def featured_posts(
         extractor: The frozen encoders.
         cache: The feature cache of this extractor, or its folder.
         num_workers: Processes that decode, 1 or more; by default one for each processor.
+        failures: What was wrong with videos that were tried before; grows. They are not tried again.
         progress: Called as progress(done, total).
 
     Returns:
@@ -138,6 +140,7 @@ def featured_posts(
             cache,
             decode=maker.decode,
             at_once=maker.workers.count,
+            failures=failures,
             progress=progress,
         )
     good = tuple(post for post in posts if post.video not in errors)
@@ -160,6 +163,11 @@ class _Maker:
         )
 
     def __call__(self, path: Path) -> VideoFeatures:
+        if self.extractor.fingerprint != self.cache.extractor_fingerprint:
+            raise DataError(
+                f"{path}: its features are not in the cache {self.cache.folder} any more, and the encoders "
+                "that made them have learned since; start again with a larger cache"
+            )
         return self.cache.put(path, self.extractor.extract(self.decode(path)))
 
 

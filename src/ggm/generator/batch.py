@@ -89,11 +89,21 @@ def collate(
     if not features or len(features) != len(input_ids):
         raise ValueError(f"{len(features)} videos and {len(input_ids)} texts don't make a batch")
     text, text_mask = pad_ids(input_ids, padding=pad_token_id)
+    return GeneratorBatch(text, text_mask.long(), *pad_features(features))
+
+
+def pad_features(
+    features: Sequence[VideoFeatures],
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Pad features of videos: frame tokens, frame mask, sound tokens, sound mask of a `GeneratorBatch`.
+
+    Raises:
+        ValueError: If the widths of features differ.
+    """
     frames, frame_mask = _pad([item.frame_tokens for item in features], "frame_tokens")
-    sound, sound_mask = None, None
-    if any(item.sound_tokens is not None for item in features):
-        sound, sound_mask = _pad([item.sound_tokens for item in features], "sound_tokens")
-    return GeneratorBatch(text, text_mask.long(), frames, frame_mask, sound, sound_mask)
+    if all(item.sound_tokens is None for item in features):
+        return frames, frame_mask, None, None
+    return frames, frame_mask, *_pad([item.sound_tokens for item in features], "sound_tokens")
 
 
 def collate_labels(labels: Sequence[Sequence[int]]) -> Tensor:

@@ -188,7 +188,7 @@ def score_hashtags(
                 encoder_outputs=BaseModelOutput(last_hidden_state=memory[posts]),
                 attention_mask=batch.attention_mask[posts],
                 decoder_input_ids=ids,
-                past_key_values=_select(output.past_key_values, posts),
+                cache=_select(output.cache, posts),
                 use_cache=True,
             ).logits
             values: list[float] = _candidate_log_probs(generator, first[posts], logits, ids, mask).tolist()

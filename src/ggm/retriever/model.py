@@ -2,7 +2,8 @@
 
 The pretrained towers themselves live in `ggm.features`; here is what is trained on top of them:
 one residual head a tower. Both heads add nothing at first, so that the retriever starts at the
-pretrained similarity and training can only depart from it where the posts ask for it.
+pretrained similarity and training can only depart from it where the posts ask for it. Where the
+towers themselves are trained, as in the paper, there are no heads.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class RetrieverConfig:
     Args:
         embedding_dim: E, width of the joint space of frames and hashtags (CLIP ViT-B/32: 512).
         pooled_dim: C, width of a frame's pooled activations before that space (CLIP ViT-B/32: 768).
-        hidden_dim: Hidden width of the video head.
+        hidden_dim: Hidden width of the video head; 0 for no heads at all: the towers alone, as in the
+            paper, which trains them in full.
         dropout: On the video head's input and hidden layer, 0 up to but not including 1.
         head_weight: Factor on what both heads add: 0 is the pretrained similarity, 1 the trained one.
         initial_temperature: The factor on similarities that training starts with, that is the
@@ -53,9 +55,9 @@ class RetrieverConfig:
     initial_temperature: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "pooled_dim", "hidden_dim"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, least in {"embedding_dim": 1, "pooled_dim": 1, "hidden_dim": 0}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         if not 0 <= self.head_weight <= 1:
@@ -91,17 +93,20 @@ class Retriever(nn.Module):
     def __init__(self, config: RetrieverConfig) -> None:
         super().__init__()
         self.config = config
-        departure = nn.Linear(config.hidden_dim, config.embedding_dim)
-        self.video_head = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(config.pooled_dim, config.hidden_dim),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            departure,
-        )
-        self.hashtag_head = nn.Linear(config.embedding_dim, config.embedding_dim, bias=False)
-        for parameter in (departure.weight, departure.bias, self.hashtag_head.weight):
-            nn.init.zeros_(parameter)
+        self.video_head: nn.Sequential | None = None
+        self.hashtag_head: nn.Linear | None = None
+        if config.hidden_dim:
+            departure = nn.Linear(config.hidden_dim, config.embedding_dim)
+            self.video_head = nn.Sequential(
+                nn.Dropout(config.dropout),
+                nn.Linear(config.pooled_dim, config.hidden_dim),
+                nn.GELU(),
+                nn.Dropout(config.dropout),
+                departure,
+            )
+            self.hashtag_head = nn.Linear(config.embedding_dim, config.embedding_dim, bias=False)
+            for parameter in (departure.weight, departure.bias, self.hashtag_head.weight):
+                nn.init.zeros_(parameter)
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.register_buffer("pooled_mean", torch.zeros(config.pooled_dim))
         self.register_buffer("pooled_std", torch.ones(config.pooled_dim))
@@ -166,13 +171,14 @@ class Retriever(nn.Module):
         _check_shape("frame_pooled", frame_pooled, (batch, frames, self.config.pooled_dim))
         if not bool(frame_mask.any(dim=1).all()):
             raise ValueError("each video needs at least one frame")
-        dtype = self.hashtag_head.weight.dtype
+        dtype = self.log_logit_scale.dtype
         padding = ~frame_mask[..., None]  # (B, F, 1)
         # Padding is emptied before the head too: 0 times NaN would still be NaN in the gradient.
-        embeddings = frame_embeddings.to(dtype).masked_fill(padding, 0)  # (B, F, E)
-        pooled = frame_pooled.to(dtype).masked_fill(padding, 0)  # (B, F, C)
-        departure = self.video_head((pooled - self.pooled_mean) / self.pooled_std)  # (B, F, E)
-        embedded = (embeddings + self.config.head_weight * departure).masked_fill(padding, 0)
+        embedded = frame_embeddings.to(dtype).masked_fill(padding, 0)  # (B, F, E)
+        if self.video_head is not None:
+            pooled = frame_pooled.to(dtype).masked_fill(padding, 0)  # (B, F, C)
+            departure = self.video_head((pooled - self.pooled_mean) / self.pooled_std)  # (B, F, E)
+            embedded = (embedded + self.config.head_weight * departure).masked_fill(padding, 0)
         mean = embedded.sum(dim=1) / frame_mask.sum(dim=1, keepdim=True)  # (B, E)
         return F.normalize(mean, dim=-1)
 
@@ -189,8 +195,10 @@ class Retriever(nn.Module):
             ValueError: If the width isn't E.
         """
         _check_shape("embeddings", embeddings, (None, self.config.embedding_dim))
-        pretrained = embeddings.to(self.hashtag_head.weight.dtype)
-        return F.normalize(pretrained + self.config.head_weight * self.hashtag_head(pretrained), dim=-1)
+        embedded = embeddings.to(self.log_logit_scale.dtype)
+        if self.hashtag_head is not None:
+            embedded = embedded + self.config.head_weight * self.hashtag_head(embedded)
+        return F.normalize(embedded, dim=-1)
 
     def with_head_weight(self, head_weight: float) -> Retriever:
         """A copy that blends its trained heads differently with the pretrained similarity.

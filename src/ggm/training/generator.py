@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.posts import FeaturedPosts
-from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch, collate, collate_labels
+from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch, collate_labels, pad_features, pad_ids
 from ggm.generator.layout import drop_gold
 from ggm.generator.model import Generator
-from ggm.records import Guidance
+from ggm.records import Guidance, Post
 from ggm.training.recipes import CheckpointSettings, GeneratorRecipe
-from ggm.training.trainer import Draw, FitResult, Progress, fit
+from ggm.training.trainer import Collate, Draw, FitResult, Progress, fit
 
 
 class GenerationStep(nn.Module):
@@ -52,6 +52,12 @@ class GenerationStep(nn.Module):
         The loss is the mean over target tokens, those of the whole step where their number is given.
         """
         batch = GeneratorBatch(input_ids, attention_mask, frame_tokens, frame_mask, sound_tokens, sound_mask)
+        return self.loss(batch, labels, num_items_in_batch)
+
+    def loss(
+        self, batch: GeneratorBatch, labels: Tensor, num_items_in_batch: Tensor | int | None
+    ) -> dict[str, Tensor]:
+        """See `forward`."""
         loss = self.generator.loss(batch, labels, label_smoothing=self.label_smoothing)
         if num_items_in_batch is not None:
             loss = loss * (labels != IGNORED_LABEL).sum() / num_items_in_batch
@@ -73,8 +79,49 @@ class GenerationStep(nn.Module):
         return self
 
 
+class GenerationTexts:
+    """The text side of a batch: descriptions and thinned guidance, and shuffled targets.
+
+    Args:
+        posts: To draw from.
+        guidance: Of each post, in their order.
+        generator: For its layout.
+        recipe: Probabilities of dropping.
+        seed: Of all draws; they depend on it and on a draw's position alone.
+    """
+
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        guidance: Sequence[Guidance],
+        generator: Generator,
+        *,
+        recipe: GeneratorRecipe,
+        seed: int,
+    ) -> None:
+        self.posts = posts
+        self.guidance = [found.texts for found in guidance]
+        self.layout = generator.layout
+        self.pad_token_id = int(generator.input_tokenizer.pad_token_id)
+        self.recipe = recipe
+        self.seed = seed
+
+    def __call__(self, draws: Sequence[Draw]) -> tuple[Tensor, Tensor, Tensor]:
+        """Input ids and attention mask, int64 (B, T) each, and labels, int64 (B, L)."""
+        texts, labels = [], []
+        for position, index in draws:
+            rng = random.Random(f"{self.seed}/{position}")  # a text is hashed well, neighbours are not alike
+            post = self.posts[index]
+            found = drop_gold(self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=rng)
+            described = rng.random() >= self.recipe.description_drop
+            texts.append(self.layout.encode(post.description if described else "", found).input_ids)
+            labels.append(self.layout.labels(post.hashtags, rng=rng))
+        input_ids, mask = pad_ids(texts, padding=self.pad_token_id)
+        return input_ids, mask.long(), collate_labels(labels)
+
+
 class GenerationCollator:
-    """Posts to a batch: guidance thinned, targets shuffled, everything padded.
+    """Posts to a batch: cached features, thinned guidance, shuffled targets, everything padded.
 
     Args:
         data: Posts with features.
@@ -94,26 +141,14 @@ class GenerationCollator:
         seed: int,
     ) -> None:
         self.data = data
-        self.guidance = [found.texts for found in guidance]
-        self.layout = generator.layout
-        self.pad_token_id = int(generator.input_tokenizer.pad_token_id)
-        self.recipe = recipe
-        self.seed = seed
+        self.texts = GenerationTexts(data.posts, guidance, generator, recipe=recipe, seed=seed)
 
     def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
         """Make a batch of these draws, for `GenerationStep`."""
-        texts, labels = [], []
-        for position, index in draws:
-            rng = random.Random(f"{self.seed}/{position}")  # a text is hashed well, neighbours are not alike
-            post = self.data.posts[index]
-            found = drop_gold(self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=rng)
-            described = rng.random() >= self.recipe.description_drop
-            texts.append(self.layout.encode(post.description if described else "", found).input_ids)
-            labels.append(self.layout.labels(post.hashtags, rng=rng))
-        batch = collate(
-            [self.data.features(index) for _, index in draws], input_ids=texts, pad_token_id=self.pad_token_id
-        )
-        return tensors_of(batch) | {"labels": collate_labels(labels)}
+        input_ids, attention_mask, labels = self.texts(draws)
+        features = [self.data.features(index) for _, index in draws]
+        batch = GeneratorBatch(input_ids, attention_mask, *pad_features(features))
+        return tensors_of(batch) | {"labels": labels}
 
 
 def tensors_of(batch: GeneratorBatch) -> dict[str, Tensor]:
@@ -134,7 +169,7 @@ def train_generator(
     validate: Callable[[], float] | None = None,
     progress: Progress | None = None,
 ) -> FitResult:
-    """Train a generator in place.
+    """Train a generator in place, on features that were computed once.
 
     Args:
         generator: Frozen as it should be.
@@ -150,20 +185,10 @@ def train_generator(
     Raises:
         DataError: If the decoder can spell no hashtag of any post.
     """
-    # A post whose every hashtag is beyond the decoder's alphabet would teach it to write nothing.
-    written = [
-        index
-        for index, post in enumerate(data.posts)
-        if any(map(generator.layout.hashtag_ids, post.hashtags))
-    ]
-    if not written:
-        raise DataError("the text model's tokenizer can spell no hashtag of any training post")
-    torch.manual_seed(seed)
-    collator = GenerationCollator(data, guidance, generator, recipe=recipe, seed=seed)
-    return fit(
+    return fit_generator(
         GenerationStep(generator, label_smoothing=recipe.label_smoothing),
-        written,
-        collator,
+        GenerationCollator(data, guidance, generator, recipe=recipe, seed=seed),
+        data.posts,
         optimiser=recipe.optimiser,
         seed=seed,
         output_dir=output_dir,
@@ -171,3 +196,24 @@ def train_generator(
         validate=validate,
         progress=progress,
     )
+
+
+def fit_generator(step: GenerationStep, collate: Collate, posts: Sequence[Post], **how: Any) -> FitResult:
+    """Train on the posts of which the decoder can spell a hashtag.
+
+    Args:
+        step: Takes the batches.
+        collate: Makes them, of draws that are indices of the posts.
+        posts: All of them.
+        how: See `fit`.
+
+    Raises:
+        DataError: If the decoder can spell no hashtag of any post.
+    """
+    layout = step.generator.layout
+    # A post whose every hashtag is beyond the decoder's alphabet would teach it to write nothing.
+    written = [index for index, post in enumerate(posts) if any(map(layout.hashtag_ids, post.hashtags))]
+    if not written:
+        raise DataError("the text model's tokenizer can spell no hashtag of any training post")
+    torch.manual_seed(how["seed"])
+    return fit(step, written, collate, **how)

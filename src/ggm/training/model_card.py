@@ -34,6 +34,11 @@ def model_card(bundle: Bundle, *, evaluation: str = "") -> str:
             for name in ("retriever", "vision", "audio", "text")
         ),
         "",
+        *(
+            [f"Trained further than their checkpoints: {', '.join(bundle.trained_encoders)}.", ""]
+            if bundle.trained_encoders
+            else []
+        ),
         f"The pool holds {len(bundle.pool):,} hashtags; "
         f"those of the training posts are {len(bundle.vocabulary):,}.",
     ]

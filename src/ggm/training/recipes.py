@@ -47,6 +47,8 @@ class OptimiserSettings:
         precision: ``bf16`` computes in bfloat16 where that is safe, weights stay in float32.
         activation_checkpointing: Recompute activations in the backward pass: less memory, more time.
         compile: Use ``torch.compile``; needs a compiler.
+        data_workers: Processes that prepare batches beside the training; 0 prepares them in between.
+            Worth it where videos are decoded on the way (end-to-end training).
     """
 
     learning_rate: float = 6e-5
@@ -61,10 +63,12 @@ class OptimiserSettings:
     precision: Literal["fp32", "bf16"] = "fp32"
     activation_checkpointing: bool = False
     compile: bool = False
+    data_workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 0:
-            raise ConfigError(f"epochs must be at least 0, got {self.epochs}")
+        for name in ("epochs", "data_workers"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
         _positive(
             {
                 "learning_rate": self.learning_rate,
@@ -110,6 +114,8 @@ class RetrieverRecipe:
 
     Args:
         optimiser: See `OptimiserSettings`.
+        trained: What learns: residual ``heads`` on frozen towers, or both ``towers`` from end to end, as
+            in the paper; then there are no heads, and their settings play no part.
         hidden_dim: Width of the residual video head.
         dropout: Within the head, 0 to 1.
         head_weight: How much of the trained head is blended with the pretrained similarity once
@@ -121,6 +127,7 @@ class RetrieverRecipe:
     """
 
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    trained: Literal["heads", "towers"] = "heads"
     hidden_dim: int = 512
     dropout: float = 0.4
     head_weight: float = 1.0
@@ -135,7 +142,7 @@ class RetrieverRecipe:
 
 @dataclass(frozen=True)
 class GeneratorRecipe:
-    """Training of the generator on frozen encoders' features (paper, section 3.2 and appendix A).
+    """Training of the generator (paper, section 3.2 and appendix A).
 
     Args:
         optimiser: See `OptimiserSettings`.
@@ -152,6 +159,9 @@ class GeneratorRecipe:
         audio_fusion: Reading of equation 3.
         trained_encoder_layers: How many of the text encoder's top layers are trained; -1 for all of
             it, embeddings included.
+        train_vision: Train the vision transformer too, from end to end, as the paper does. Frames are
+            then encoded anew in each step; otherwise features are computed once and cached.
+        train_sound: The same for the audio encoder.
         max_description_tokens: Longer descriptions are cut.
         max_input_tokens: Description and guidance together.
         max_target_tokens: Hashtags to write.
@@ -171,6 +181,8 @@ class GeneratorRecipe:
     decoder_layers: int = 3
     audio_fusion: Literal["frame_query", "audio_query"] = "frame_query"
     trained_encoder_layers: int = 0
+    train_vision: bool = False
+    train_sound: bool = False
     max_description_tokens: int = 48
     max_input_tokens: int = 256
     max_target_tokens: int = 32
@@ -200,6 +212,11 @@ class GeneratorRecipe:
             raise ConfigError(f"folds must be at least 2, got {self.folds}")
         if self.trained_encoder_layers < -1:
             raise ConfigError(f"trained_encoder_layers must be -1 or more, got {self.trained_encoder_layers}")
+
+    @property
+    def end_to_end(self) -> bool:
+        """Whether an encoder of frames or sound is trained, so that no features can be cached."""
+        return self.train_vision or self.train_sound
 
 
 @dataclass(frozen=True)

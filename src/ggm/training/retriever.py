@@ -5,7 +5,7 @@ A training pair is a video and one of its hashtags, drawn anew each time the pos
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, PooledRows, StoredPooled, pooled_chunks
+from ggm.features.posts import FeaturedPosts, PooledRows, PostFeatures, StoredPooled, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
@@ -46,13 +46,28 @@ class ContrastiveStep(nn.Module):
 
         Several processes share their pairs: each video's negatives are the hashtags of all of them.
         """
-        videos = _of_all_processes(self.retriever.embed_videos(frame_embeddings, frame_pooled, frame_mask))
-        hashtags = _of_all_processes(self.retriever.embed_hashtags(hashtag_embeddings))
-        logits = self.retriever.logit_scale * videos @ hashtags.T
-        mask = None
-        if drawn is not None and carried is not None:
-            mask = false_negatives(_of_all_processes(carried), _of_all_processes(drawn))
-        return {"loss": contrastive_loss(logits, mask)}
+        videos = self.retriever.embed_videos(frame_embeddings, frame_pooled, frame_mask)
+        hashtags = self.retriever.embed_hashtags(hashtag_embeddings)
+        return {"loss": contrast(videos, hashtags, self.retriever.logit_scale, drawn=drawn, carried=carried)}
+
+
+def contrast(
+    videos: Tensor, hashtags: Tensor, logit_scale: Tensor, *, drawn: Tensor | None, carried: Tensor | None
+) -> Tensor:
+    """The contrastive loss over the pairs of all processes, a scalar.
+
+    Args:
+        videos: (B, E), unit length.
+        hashtags: (B, E), unit length, each drawn for the video of its row.
+        logit_scale: Scalar factor on similarities.
+        drawn: int64 (B,), which hashtags these are; None masks no false negatives.
+        carried: int64 (B, most hashtags of a post), each video's own, padded with -1.
+    """
+    logits = logit_scale * _of_all_processes(videos) @ _of_all_processes(hashtags).T
+    mask = None
+    if drawn is not None and carried is not None:
+        mask = false_negatives(_of_all_processes(carried), _of_all_processes(drawn))
+    return contrastive_loss(logits, mask)
 
 
 def false_negatives(carried: Tensor, drawn: Tensor) -> Tensor:
@@ -141,12 +156,12 @@ class PairCollator:
 
 
 def untrained_retriever(extractor: FeatureExtractor, recipe: RetrieverRecipe) -> Retriever:
-    """The retriever as pretrained: its heads add nothing yet."""
+    """The retriever as pretrained: its heads add nothing yet, or are absent where the towers learn."""
     return Retriever(
         RetrieverConfig(
             embedding_dim=extractor.embedding_dim,
             pooled_dim=extractor.pooled_dim,
-            hidden_dim=recipe.hidden_dim,
+            hidden_dim=recipe.hidden_dim if recipe.trained == "heads" else 0,
             dropout=recipe.dropout,
             head_weight=1.0,
             initial_temperature=recipe.initial_temperature,
@@ -235,7 +250,7 @@ def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: Feature
 
 
 def guidance_for(
-    data: FeaturedPosts, retriever: Retriever, pool: HashtagPool, *, top_k: int, chunk: int = 1024
+    data: PostFeatures, retriever: Retriever, pool: HashtagPool, *, top_k: int, chunk: int = 1024
 ) -> list[Guidance]:
     """The top-k pool hashtags for each post; features are read a chunk of posts at a time."""
     found: list[Guidance] = []
@@ -271,12 +286,8 @@ def cross_fitted_guidance(
     Raises:
         DataError: If there are fewer posts than folds.
     """
-    if len(data) < folds:
-        raise DataError(f"{len(data)} posts can't be cut into {folds} folds")
-    fold_of = np.random.default_rng(seed).permutation(len(data)) % folds
-    guidance = [Guidance()] * len(data)
-    for fold in range(folds):
-        inside, outside = np.flatnonzero(fold_of == fold).tolist(), np.flatnonzero(fold_of != fold).tolist()
+
+    def guide(inside: list[int], outside: list[int], fold: int) -> list[Guidance]:
         retriever, _ = train_retriever(
             data.subset(outside),
             extractor,
@@ -288,7 +299,36 @@ def cross_fitted_guidance(
             progress=progress,
         )
         pool = build_pool(list(vocabulary), retriever, extractor)
-        held_out = guidance_for(data.subset(inside), retriever, pool, top_k=top_k)
-        for index, found in zip(inside, held_out, strict=True):
+        return guidance_for(data.subset(inside), retriever, pool, top_k=top_k)
+
+    return guide_by_folds(len(data), guide, folds=folds, seed=seed)
+
+
+def guide_by_folds(
+    num_posts: int,
+    guide: Callable[[list[int], list[int], int], list[Guidance]],
+    *,
+    folds: int,
+    seed: int,
+) -> list[Guidance]:
+    """Guidance of each post from what was trained without it.
+
+    Args:
+        num_posts: How many there are.
+        guide: Trains on the posts outside a fold and guides those inside: called as
+            guide(inside, outside, fold).
+        folds: How many.
+        seed: Of the folds.
+
+    Raises:
+        DataError: If there are fewer posts than folds.
+    """
+    if num_posts < folds:
+        raise DataError(f"{num_posts} posts can't be cut into {folds} folds")
+    fold_of = np.random.default_rng(seed).permutation(num_posts) % folds
+    guidance = [Guidance()] * num_posts
+    for fold in range(folds):
+        inside, outside = np.flatnonzero(fold_of == fold).tolist(), np.flatnonzero(fold_of != fold).tolist()
+        for index, found in zip(inside, guide(inside, outside, fold), strict=True):
             guidance[index] = found
     return guidance

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,14 @@ from typing import Any
 
 import torch
 
-from ggm.bundle import Bundle, build_generator, load_bundle, round_weights, save_bundle
+from ggm.bundle import (
+    Bundle,
+    build_generator,
+    load_bundle,
+    round_weights,
+    save_bundle,
+    with_trained_encoders,
+)
 from ggm.corpus.manifest import BadRow, Dataset, load_dataset, write_json_lines
 from ggm.errors import ConfigError, DataError
 from ggm.evaluation import metrics
@@ -23,19 +31,30 @@ from ggm.evaluation.predict import predict
 from ggm.evaluation.predictions import Prediction, write_predictions
 from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor, load_extractor
-from ggm.features.posts import FeaturedPosts, featured_posts
+from ggm.features.posts import FeaturedPosts, PostFeatures, featured_posts
 from ggm.features.profiles import profile
 from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_text_model
+from ggm.features.trained import EncoderPart
+from ggm.features.videos import DecodedPosts, LivePosts, VideoCache, decoded_posts
 from ggm.generator.config import GeneratorConfig
 from ggm.records import Guidance
 from ggm.training.checkpoints import claim_run, load_weights, remove_checkpoints, step_of
 from ggm.training.classifier import classifier_features, classify, train_classifier
-from ggm.training.generator import GenerationStep, train_generator
+from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
+from ggm.training.generator import GenerationCollator, GenerationStep, fit_generator
 from ggm.training.model_card import model_card
 from ggm.training.recipes import CheckpointSettings, GeneratorRecipe, Recipe
 from ggm.training.retriever import build_pool, cross_fitted_guidance, guidance_for, train_retriever
 from ggm.training.targets import vocabulary_of
-from ggm.training.trainer import FitResult, is_main_process, main_process_first, wait_for_everyone
+from ggm.training.towers import cross_fitted_tower_guidance, train_towers
+from ggm.training.trainer import (
+    Collate,
+    FitResult,
+    is_main_process,
+    main_process_first,
+    training_device,
+    wait_for_everyone,
+)
 
 Bar = Callable[[str], Callable[..., None]]
 """bar(name) starts a progress bar and returns its callback (done, total[, loss])."""
@@ -60,20 +79,26 @@ class Features:
 
     Args:
         extractor: That made them.
-        cache: The feature cache of this extractor.
+        cache: Folder of the feature cache.
         dataset: Where the posts come from.
         bar: For progress.
         warn: Told of each split how much of it was left out.
         rejected: Why rows of the manifest (``row 7``) and posts (``post 12``) can't be used; grows
             as splits are asked for.
+        cache_bytes: Size that the cached features, and the decoded frames, may each have on disk;
+            those that were not used for longest are removed, and computed again when they are
+            needed. None for no limit.
+        failures: Why videos can't be used; none is tried twice.
     """
 
     extractor: FeatureExtractor
-    cache: FeatureCache
+    cache: Path
     dataset: Dataset
     bar: Bar = _no_bar
     warn: Warn = _no_warning
     rejected: dict[str, str] = field(default_factory=dict)
+    cache_bytes: int | None = None
+    failures: dict[Path, Exception] = field(default_factory=dict)
 
     def split(self, name: str) -> FeaturedPosts:
         """The posts of one split that have features.
@@ -83,8 +108,9 @@ class Features:
         """
         posts = self.dataset.split(name)
         bar = self.bar(f"features of {name}") if is_main_process() else None
+        kept = FeatureCache(self.cache, self.extractor.fingerprint, max_bytes=self.cache_bytes)
         with main_process_first():  # the others find them in the cache
-            data, errors = featured_posts(posts, self.extractor, self.cache, progress=bar)
+            data, errors = featured_posts(posts, self.extractor, kept, failures=self.failures, progress=bar)
         self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
         if not len(data):
             raise DataError(
@@ -96,6 +122,37 @@ class Features:
                 f"of split {name!r}; the first: {_first(errors)}"
             )
         return data
+
+    def decoded(self, name: str) -> DecodedPosts:
+        """The posts of one split whose videos can be decoded, for encoders that learn.
+
+        Raises:
+            DataError: If there is no such split, or none of its videos can be used.
+        """
+        posts = self.dataset.split(name)
+        videos = VideoCache(self.cache, self.extractor, max_bytes=self.cache_bytes)
+        bar = self.bar(f"frames of {name}") if is_main_process() else None
+        with main_process_first():
+            data, errors = decoded_posts(posts, videos, progress=bar)
+        self._leave_out(name, errors, of=len(posts))
+        return data
+
+    def _leave_out(self, name: str, errors: dict[str, str], *, of: int) -> None:
+        """Remember and tell why posts of a split can't be used.
+
+        Raises:
+            DataError: If none can.
+        """
+        self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
+        if len(errors) == of:
+            raise DataError(
+                f"{self.dataset.folder}: no video of split {name!r} can be used: {_first(errors)}"
+            )
+        if errors:
+            self.warn(
+                f"{self.dataset.folder}: left out {len(errors):,} of {of:,} posts "
+                f"of split {name!r}; the first: {_first(errors)}"
+            )
 
 
 def open_features(
@@ -113,8 +170,7 @@ def open_features(
         data: Dataset folder.
         extractor: The frozen encoders.
         cache: Folder of the feature cache; by default ``features`` in the dataset folder.
-        cache_bytes: Size that the features may have on disk; those that were not used for longest
-            are removed and computed again when they are needed. None for no limit.
+        cache_bytes: See `Features`.
         bar: For progress.
         warn: See `Features`; also told of bad rows of the manifest.
 
@@ -135,8 +191,7 @@ def open_features(
             f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
             f"the first: {_first(rejected)}"
         )
-    kept = FeatureCache(cache or data / "features", extractor.fingerprint, max_bytes=cache_bytes)
-    return Features(extractor, kept, dataset, bar, warn, rejected)
+    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected, cache_bytes)
 
 
 def _first(reasons: dict[str, str]) -> str:
@@ -171,11 +226,13 @@ def run_retriever(
         DataError: If the dataset can't be used.
         BundleError: If the folder holds something else, or can't be written.
     """
-    extractor = load_extractor(recipe.profile)
+    towers = recipe.retriever.trained == "towers"
+    extractor = load_extractor(recipe.profile, device=training_device())
     features = open_features(data, extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
-    train = features.split(TRAIN)
+    train = features.decoded(TRAIN) if towers else features.split(TRAIN)
     vocabulary = vocabulary_of(train.posts)
-    retriever, result = train_retriever(
+    fit_retriever: Any = train_towers if towers else train_retriever
+    retriever, result = fit_retriever(
         train,
         extractor,
         recipe.retriever,
@@ -193,8 +250,10 @@ def run_retriever(
         retriever=retriever,
         pool=build_pool(list(vocabulary), retriever, extractor),
         vocabulary=vocabulary,
-        training={"retriever": _record(recipe, features, train, result)},
+        training={"retriever": _record(recipe, features, len(train), result)},
     )
+    if towers:
+        bundle = with_trained_encoders(bundle, ["retriever"])
     return _write(bundle, features, out)
 
 
@@ -234,56 +293,110 @@ def run_generator(
         raise ConfigError(
             f"{retriever}: trained for profile {base.profile.name!r}, the recipe says {recipe.profile!r}"
         )
-    features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
-    train = features.split(TRAIN)
+    base.extractor.to(training_device())
     settings = recipe.generator
+    features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     log = _claimed(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
-    guidance = _training_guidance(recipe, base, train, log, bar)
-    pieces = None
-    if base.profile.name == "compact":
-        pieces = compact_output_vocabulary(list(base.vocabulary))
-    text_config = TextModelConfig(
-        decoder_layers=settings.decoder_layers,
-        trained_encoder_layers=None
-        if settings.trained_encoder_layers < 0
-        else settings.trained_encoder_layers,
-        output_vocabulary=pieces,
-    )
-    torch.manual_seed(recipe.seed)  # the generator's own parts start at random
-    text = load_text_model(base.profile, text_config, extractor=base.extractor)
-    width = int(text.model.get_encoder().config.hidden_size)
-    generator = build_generator(_generator_config(settings, base.extractor, width), text)
-    unfinished = replace(
-        base,
-        name=recipe.name,
-        generator=generator,
-        text=text_config,
-        decoding=recipe.decoding,
-        ranking=recipe.ranking,
-    )
-    result = train_generator(
-        generator,
-        train,
-        guidance,
-        settings,
+    train, guidance = _guided_posts(recipe, base, features, log, bar)
+    unfinished = _with_new_generator(recipe, base)
+    assert unfinished.generator is not None
+    step, collate = _stage(recipe, unfinished, train, guidance)
+    result = fit_generator(
+        step,
+        collate,
+        train.posts,
+        optimiser=settings.optimiser,
         seed=recipe.seed,
         output_dir=log,
         checkpoints=recipe.checkpoints,
         validate=_validation(recipe, unfinished, features),
         progress=bar("generator"),
     )
-    record = _record(recipe, features, train, result)
+    base.extractor.to(training_device())
+    record = _record(recipe, features, len(train), result)
     bundle = unfinished
     # The best last: it is the one that is given back. Without validation there is only the last step's.
     for place, weights in reversed(list(enumerate(result.best or (None,), start=1))):
         chosen = {}
         if weights is not None:
-            load_weights(GenerationStep(generator, label_smoothing=0.0), weights)
+            load_weights(step, weights)
             chosen = {"chosen_step": step_of(weights)}
-        round_weights(generator, generator.trainable_state_dict())
+        round_weights(unfinished.generator, unfinished.generator.trainable_state_dict())
         bundle = replace(unfinished, training={**base.training, "generator": {**record, **chosen}})
+        if settings.end_to_end:
+            bundle = with_trained_encoders(bundle, _trained_parts(settings))
         bundle = _write(bundle, features, out if place == 1 else log / f"best-{place}", log=log)
     return bundle
+
+
+def _guided_posts(
+    recipe: Recipe, base: Bundle, features: Features, log: Path, bar: Bar
+) -> tuple[FeaturedPosts | DecodedPosts, list[Guidance]]:
+    """The training posts, as the generator's training wants them, and their guidance."""
+    settings = recipe.generator
+    if not settings.end_to_end:
+        train = features.split(TRAIN)
+        decoded = features.decoded(TRAIN) if _folds_need_frames(recipe) else None
+        return train, _training_guidance(recipe, base, train, decoded, log, bar)
+    decoded = features.decoded(TRAIN)
+    if settings.guidance == "none":
+        return decoded, [Guidance()] * len(decoded)
+    # The retriever wants no frame tokens, which would fill the cache for nothing.
+    found = replace(features, extractor=base.extractor.for_retrieval()).split(TRAIN)
+    known = {post.id for post in found.posts}
+    decoded = decoded.subset([row for row, post in enumerate(decoded.posts) if post.id in known])
+    return decoded, _training_guidance(recipe, base, found, decoded, log, bar)
+
+
+def _folds_need_frames(recipe: Recipe) -> bool:
+    return recipe.generator.guidance == "cross_fitted" and recipe.retriever.trained == "towers"
+
+
+def _with_new_generator(recipe: Recipe, base: Bundle) -> Bundle:
+    """The retriever's bundle with a generator that has learned nothing yet."""
+    settings = recipe.generator
+    pieces = None
+    if base.profile.name == "compact":
+        pieces = compact_output_vocabulary(list(base.vocabulary))
+    layers = settings.trained_encoder_layers
+    text_config = TextModelConfig(
+        decoder_layers=settings.decoder_layers,
+        trained_encoder_layers=None if layers < 0 else layers,
+        output_vocabulary=pieces,
+    )
+    torch.manual_seed(recipe.seed)  # the generator's own parts start at random
+    text = load_text_model(base.profile, text_config, extractor=base.extractor)
+    width = int(text.model.get_encoder().config.hidden_size)
+    return replace(
+        base,
+        name=recipe.name,
+        generator=build_generator(_generator_config(settings, base.extractor, width), text),
+        text=text_config,
+        decoding=recipe.decoding,
+        ranking=recipe.ranking,
+    )
+
+
+def _stage(
+    recipe: Recipe, bundle: Bundle, train: FeaturedPosts | DecodedPosts, guidance: list[Guidance]
+) -> tuple[GenerationStep, Collate]:
+    """What is trained, and what makes its batches."""
+    settings, generator = recipe.generator, bundle.generator
+    assert generator is not None
+    if isinstance(train, DecodedPosts):
+        return (
+            EndToEndStep(generator, bundle.extractor, recipe=settings),
+            EndToEndCollator(train, guidance, generator, bundle.extractor, recipe=settings, seed=recipe.seed),
+        )
+    return (
+        GenerationStep(generator, label_smoothing=settings.label_smoothing),
+        GenerationCollator(train, guidance, generator, recipe=settings, seed=recipe.seed),
+    )
+
+
+def _trained_parts(settings: GeneratorRecipe) -> list[EncoderPart]:
+    learns: dict[EncoderPart, bool] = {"vision": settings.train_vision, "sound": settings.train_sound}
+    return [part for part, does in learns.items() if does]
 
 
 def _validation(recipe: Recipe, bundle: Bundle, features: Features) -> Callable[[], float] | None:
@@ -291,8 +404,14 @@ def _validation(recipe: Recipe, bundle: Bundle, features: Features) -> Callable[
     settings = recipe.checkpoints
     if not settings.validate_every:
         return None
-    held_out = features.split(VALIDATION)
-    held_out = held_out.subset(range(min(settings.validation_posts, len(held_out))))
+    first = range(settings.validation_posts)
+    held_out: PostFeatures
+    if recipe.generator.end_to_end:
+        decoded = features.decoded(VALIDATION)
+        held_out = LivePosts(decoded.subset(first[: len(decoded)]), bundle.extractor)
+    else:
+        known = features.split(VALIDATION)
+        held_out = known.subset(first[: len(known)])
 
     def validate() -> float:
         predictions = list(predict(bundle, held_out, system="generator"))
@@ -329,7 +448,7 @@ def run_classifier(
     Raises:
         DataError: If the dataset can't be used, or predictions can't be written.
     """
-    extractor = load_extractor(recipe.profile)
+    extractor = load_extractor(recipe.profile, device=training_device())
     features = open_features(data, extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     # All of them first: a split that is missing should not be found out after the training.
     train, *held_out = (features.split(name) for name in (TRAIN, VALIDATION, TEST))
@@ -368,25 +487,31 @@ def run_classifier(
 
 
 def _training_guidance(
-    recipe: Recipe, base: Bundle, train: FeaturedPosts, log: Path, bar: Bar
+    recipe: Recipe,
+    base: Bundle,
+    train: FeaturedPosts,
+    decoded: DecodedPosts | None,
+    log: Path,
+    bar: Bar,
 ) -> list[Guidance]:
     settings = recipe.generator
     if settings.guidance == "none":
         return [Guidance()] * len(train)
     if settings.guidance == "retriever":
         return guidance_for(train, base.retriever, base.pool, top_k=settings.top_k)
-    return cross_fitted_guidance(
-        train,
-        base.extractor,
-        recipe.retriever,
-        vocabulary=base.vocabulary,
-        folds=settings.folds,
-        top_k=settings.top_k,
-        seed=recipe.seed,
-        output_dir=log,
-        checkpoints=_without_validation(recipe),
-        progress=bar("retrievers of the folds"),
-    )
+    how: dict[str, Any] = {
+        "vocabulary": base.vocabulary,
+        "folds": settings.folds,
+        "top_k": settings.top_k,
+        "seed": recipe.seed,
+        "output_dir": log,
+        "checkpoints": _without_validation(recipe),
+        "progress": bar("retrievers of the folds"),
+    }
+    if decoded is not None and _folds_need_frames(recipe):
+        load_towers = partial(load_extractor, base.profile, device=training_device())
+        return cross_fitted_tower_guidance(decoded, load_towers, recipe.retriever, **how)
+    return cross_fitted_guidance(train, base.extractor, recipe.retriever, **how)
 
 
 def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, width: int) -> GeneratorConfig:
@@ -405,12 +530,12 @@ def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, wi
     )
 
 
-def _record(recipe: Recipe, features: Features, train: FeaturedPosts, result: FitResult) -> dict[str, Any]:
+def _record(recipe: Recipe, features: Features, posts: int, result: FitResult) -> dict[str, Any]:
     """What a bundle remembers of a run."""
     return {
         "recipe": asdict(recipe),
         "data": str(features.dataset.metadata.get("name") or features.dataset.folder.resolve().name),
-        "posts": len(train),
+        "posts": posts,
         "rejected": len(features.rejected),
         "seconds": round(result.seconds, 1),
         "loss": {str(step): round(loss, 4) for step, loss in result.losses.items()},

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 from ggm.errors import ConfigError, MissingDependencyError
@@ -43,6 +43,10 @@ Progress = Callable[[int, int, float], None]
 
 Draw = tuple[int, int]
 """Position in the run, from 0, and the item drawn there."""
+
+
+Collate = Callable[[list[Draw]], dict[str, Any]]
+"""Makes a batch of draws: tensors by name, or lists and dictionaries of them. Depends on nothing else."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,14 @@ def num_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def training_device() -> str:
+    """Where this process computes: its own GPU, or the CPU where there is none or it was asked for."""
+    asked_for_cpu = os.environ.get("ACCELERATE_USE_CPU", "").casefold() in ("1", "true", "yes")
+    if asked_for_cpu or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+
+
 def wait_for_everyone() -> None:
     """Let all processes of a run meet here."""
     if num_processes() > 1:
@@ -142,7 +154,7 @@ def _global_batch_size(optimiser: OptimiserSettings) -> int:
 def fit(
     module: nn.Module,
     items: Sequence[int],
-    collate: Callable[[list[Draw]], dict[str, Tensor]],
+    collate: Collate,
     *,
     optimiser: OptimiserSettings,
     seed: int,
@@ -281,7 +293,7 @@ class _Watch:
 def _trainer(
     module: nn.Module,
     draws: Draws,
-    collate: Callable[[list[Draw]], dict[str, Tensor]],
+    collate: Collate,
     watch: _Watch,
     *,
     steps: int,
@@ -342,7 +354,7 @@ def _arguments(
     arguments: Any, watch: _Watch, *, steps: int, seed: int, output_dir: Path, log_every: int
 ) -> Any:
     optimiser = watch.optimiser
-    on_cpu = not torch.cuda.is_available()
+    on_cpu = training_device() == "cpu"
     return arguments(
         output_dir=str(output_dir),
         max_steps=steps,
@@ -357,6 +369,7 @@ def _arguments(
         bf16=optimiser.precision == "bf16",
         activation_checkpointing=optimiser.activation_checkpointing,
         torch_compile=optimiser.compile,
+        dataloader_num_workers=optimiser.data_workers,
         seed=seed,
         logging_steps=log_every,
         logging_nan_inf_filter=False,

@@ -36,7 +36,7 @@ class ContentHashes:
         self._known: dict[bytes, bytes] | None = None
         self._log = self.folder / f"{time.time_ns():020d}-{os.urandom(6).hex()}{_SUFFIX}"
 
-    def of(self, path: Path) -> str:
+    def hash_of(self, path: Path) -> str:
         """The hash of a file's content, 40 hexadecimal digits.
 
         Raises:
