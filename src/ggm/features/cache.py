@@ -114,11 +114,16 @@ class FeatureCache:
         tokens: Arrays = {
             name: _half(array) for name in _TOKENS if (array := getattr(features, name)) is not None
         }
-        if self.max_bytes is not None:
-            self._tokens.max_bytes = max(1, self.max_bytes - self._pooled.num_bytes)
+        self._divide_space()
         self._tokens.put(key, tokens)
         self._pooled.put(key, pooled)
         return _features(pooled, tokens)
+
+    def _divide_space(self) -> None:
+        """Give the tokens what the pooled part doesn't take, now or when it next writes."""
+        if self.max_bytes is not None and self._pooled.max_bytes is not None:
+            soon = self._pooled.num_bytes + 2 * self._pooled.most_waiting_bytes
+            self._tokens.max_bytes = max(1, self.max_bytes - min(self._pooled.max_bytes, soon))
 
     def __contains__(self, path: object) -> bool:
         """Whether a video need not be decoded now.

@@ -147,10 +147,7 @@ class ArrayStore:
             if not self._waiting.entries:
                 self._prepare_folder()
             self._waiting.add(_digest(key), entry)
-            limit = self.shard_bytes
-            if self.max_bytes is not None:
-                limit = min(limit, max(1, self.max_bytes // _SHARDS_OF_A_FULL_STORE))
-            if self._waiting.num_bytes >= limit:
+            if self._waiting.num_bytes >= self.most_waiting_bytes:
                 self.flush()
             else:
                 self._flush_if_due()
@@ -177,6 +174,13 @@ class ArrayStore:
         """Size on disk, as of the last `refresh`."""
         with self._lock:
             return sum(shard.num_bytes for shard in self._shards.values())
+
+    @property
+    def most_waiting_bytes(self) -> int:
+        """How many bytes may wait in memory: fewer in a small store, which one shard must not fill."""
+        if self.max_bytes is None:
+            return self.shard_bytes
+        return min(self.shard_bytes, max(1, self.max_bytes // _SHARDS_OF_A_FULL_STORE))
 
     def flush(self) -> None:
         """Write the entries that wait.
