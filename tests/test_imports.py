@@ -56,7 +56,8 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli",),
+    "typer": ("ggm.serving.cli", "ggm.serving.import_cli"),
+    "datasets": ("ggm.corpus.importers.huggingface",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
@@ -175,7 +176,7 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers")
+HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "datasets")
 
 
 @pytest.mark.parametrize(
@@ -184,9 +185,11 @@ HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensor
         ("ggm", ()),
         ("ggm.hashtags", ()),
         ("ggm.records", ()),
+        ("ggm.corpus.importers", ()),
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),
         ("ggm.serving.cli", ("typer",)),
+        ("ggm.serving.import_cli", ("typer",)),
     ],
 )
 def test_light_modules_load_nothing_heavy(module: str, may_load: tuple[str, ...]) -> None:

@@ -87,12 +87,17 @@ def _pretrained_counts(chosen: Profile) -> list[PartCount]:
 
 def _on_meta(checkpoint: str, auto_class: Any) -> Any:
     with quiet_transformers(), checkpoint_errors(checkpoint, wanted="a model configuration"):
-        config = _config(checkpoint)
+        config = model_config(checkpoint)
         with torch.device("meta"):
             return auto_class.from_config(config)
 
 
-def _config(checkpoint: str) -> PretrainedConfig:
+def model_config(checkpoint: str) -> PretrainedConfig:
+    """The configuration of a checkpoint; those of ``base`` are known here, others are read or fetched.
+
+    Raises:
+        OSError: If there is no such checkpoint.
+    """
     from transformers import AutoConfig
 
     published = _PUBLISHED.get(checkpoint)
