@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from ggm.retriever.pool import HashtagPool
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
+
+_IN_MEMORY_BYTES: Final = 1024**3
+"""Pooled features of up to this size are read once; of larger corpora in each step, which takes longer."""
 
 
 class ContrastiveStep(nn.Module):
@@ -203,8 +207,12 @@ def train_retriever(
     torch.manual_seed(seed)
     retriever = untrained_retriever(extractor, recipe)
     most_frames = _standardise(retriever, data)
+    pooled: PooledRows = StoredPooled(data.subset(usable), most_frames)
+    width = extractor.embedding_dim + extractor.pooled_dim
+    if len(usable) * most_frames * width * 4 <= _IN_MEMORY_BYTES:
+        pooled = pooled.rows(range(len(usable)))
     collate = PairCollator(
-        StoredPooled(data.subset(usable), most_frames),
+        pooled,
         [places[index] for index in usable],
         torch.from_numpy(extractor.embed_hashtags(hashtags)),
         recipe=recipe,
