@@ -227,6 +227,21 @@ def test_a_bounded_cache_loses_tokens_first(
         assert [clip in unbounded for clip in clips] == complete
 
 
+def test_a_cache_that_was_larger_is_cut_down(
+    tmp_path: Path, tiny: FeatureExtractor, features: VideoFeatures, video_files: list[Path]
+) -> None:
+    for clip in video_files:
+        with FeatureCache(tmp_path / "cache", tiny.fingerprint) as unbounded:
+            unbounded.put(clip, features)
+    with FeatureCache(tmp_path / "cache", tiny.fingerprint, max_bytes=12_000) as cache:
+        assert all(clip in cache for clip in video_files)
+        cache.flush()
+        files = [file for part in ("pooled", "tokens") for file in shards(cache, part)]
+        assert sum(file.stat().st_size for file in files) <= 12_000
+        assert [cache.pooled(clip) is None for clip in video_files] == [False] * 4
+        assert cache.get(video_files[0]) is None
+
+
 def test_a_bound_is_positive(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="max_bytes must be positive, got 0"):
         FeatureCache(tmp_path, "f", max_bytes=0)

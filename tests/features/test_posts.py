@@ -233,6 +233,14 @@ def test_a_bounded_cache_gives_all_features(
         assert np.array_equal(data.features(index).frame_pooled, tiny.extract(video).frame_pooled)
 
 
+def test_a_cache_that_can_not_be_written_stops_the_run(
+    clips: list[Path], tiny: FeatureExtractor, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match=r"cannot write the cache: .*; free some space, or choose another"):
+        featured_posts(as_posts(clips), tiny, tmp_path / "cache")
+
+
 def test_a_failure_is_remembered_where_it_is_said_so(
     clips: list[Path], tiny: FeatureExtractor, tmp_path: Path, spy: Spy
 ) -> None:

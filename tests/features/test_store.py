@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +264,27 @@ class TestWriting:
         writer.put("1", entry(1))
         writer.close()
         assert same(writer.get("1"), entry(1))
+
+    def test_a_full_disk_is_said_whoever_finds_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*arguments: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        now = 100.0
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        monkeypatch.setattr(Path, "replace", full)
+        uses: tuple[Callable[[ArrayStore], object], ...] = (
+            lambda writer: writer.get("unknown"),
+            lambda writer: writer.put("2", entry(2)),
+            ArrayStore.close,
+        )
+        for use in uses:
+            writer = ArrayStore(tmp_path)
+            writer.put("1", entry(1))
+            now += 100
+            with pytest.raises(DataError, match="No space left on device"):
+                use(writer)
 
     def test_a_folder_that_can_not_be_made_is_said_at_once(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no folder")
@@ -593,6 +614,19 @@ class TestEviction:
             found = [number for number in range(300) if writer.get(str(number)) is not None]
             assert len(found) > 20
         assert self.total(tmp_path) <= 50_000
+
+    def test_a_store_that_was_larger_is_cut_down(self, tmp_path: Path) -> None:
+        fill(tmp_path, range(100), size=1000)
+        with ArrayStore(tmp_path, max_bytes=50_000) as bounded:
+            bounded.flush()
+            assert 30_000 < self.total(tmp_path) <= 50_000
+            assert bounded.get("5") is None
+            assert same(bounded.get("95"), entry(95, size=1000))
+
+    def test_a_folder_that_is_not_there_has_no_room(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            eviction.make_room(tmp_path / "absent", 1, max_bytes=2)
+        ArrayStore(tmp_path / "absent", max_bytes=2).flush()  # nothing to write is no error
 
     def test_what_is_larger_than_the_store_is_not_kept(self, tmp_path: Path) -> None:
         with ArrayStore(tmp_path, max_bytes=5000) as writer:

@@ -137,15 +137,16 @@ class FeatureCache:
         return key in self._pooled and (self.max_bytes is not None or key in self._tokens)
 
     def flush(self) -> None:
-        """Write what waits in memory.
+        """Write what waits in memory, and see that the cache is within its size.
 
         Raises:
             DataError: If it can't be written, for instance because the disk is full.
         """
         try:
-            self._tokens.flush()
-        finally:
             self._pooled.flush()
+        finally:
+            self._divide_space()
+            self._tokens.flush()
 
     def close(self) -> None:
         """Write what waits in memory and close all files; the cache may be used again.
@@ -154,9 +155,10 @@ class FeatureCache:
             DataError: As for `flush`.
         """
         try:
-            self._tokens.close()
+            self.flush()
         finally:
             self._pooled.close()
+            self._tokens.close()
 
     def __enter__(self) -> FeatureCache:
         return self

@@ -165,6 +165,13 @@ def corpus_clipart(
     print_settings(summary)
 
 
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
 DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.jsonl.")]
 CacheOption = Annotated[Path | None, typer.Option(help="Feature cache; by default beside the dataset.")]
@@ -172,7 +179,7 @@ CacheSizeOption = Annotated[
     int | None,
     typer.Option(
         "--cache-size",
-        parser=parse_bytes,
+        parser=_bytes,
         metavar="SIZE",
         help="Most the features may take on disk, such as 50GB; no limit by default.",
     ),
