@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from ggm.bundle import SHIPPED, Bundle, load_bundle
-from ggm.features.extract import FeatureExtractor
 from ggm.features.parameter_counts import PartCount, count_parameters, number_of_parameters
 from ggm.features.profiles import PROFILES
+from ggm.features.trained import encoder_modules
 from ggm.generator.attention import CrossModalAttention
 from ggm.generator.video_encoder import AudioGroundedVideoEncoder
 
@@ -46,8 +46,8 @@ def _base_attentions() -> list[PartCount]:
 
 
 def _bundle_counts(bundle: Bundle) -> list[PartCount]:
-    extractor, profile = bundle.extractor, bundle.profile
-    counts = [*_encoder_counts(extractor, profile.retriever, profile.audio or "")]
+    profile = bundle.profile
+    counts = [*_encoder_counts(bundle)]
     heads = number_of_parameters(bundle.retriever)
     counts.append(PartCount("retriever's heads", bundle.name, heads, heads, heads))
     if bundle.generator is not None:
@@ -70,13 +70,23 @@ def _text_sizes(text_model: nn.Module) -> dict[str, tuple[int, int]]:
     return {"text encoder": first, "text decoder": (whole[0] - first[0], whole[1] - first[1])}
 
 
-def _encoder_counts(extractor: FeatureExtractor, retriever: str, audio: str) -> list[PartCount]:
-    modules = [("frames", retriever, extractor.frames), ("hashtags", retriever, extractor.hashtags)]
+def _encoder_counts(bundle: Bundle) -> list[PartCount]:
+    extractor, profile = bundle.extractor, bundle.profile
+    modules: list[tuple[str, str, nn.Module]] = [
+        ("frames", profile.retriever, extractor.frames),
+        ("hashtags", profile.retriever, extractor.hashtags),
+    ]
+    if extractor.sound is not None:
+        modules.append(("sound", profile.audio or "", extractor.sound))
+    learned = {
+        id(parameter)
+        for part in bundle.trained_encoders
+        for module in encoder_modules(extractor, part).values()
+        for parameter in module.parameters()
+    }
     counts = []
     for name, checkpoint, module in modules:
         size = number_of_parameters(module)
-        counts.append(PartCount(name, checkpoint, size, 0, size))
-    if extractor.sound is not None:
-        size = number_of_parameters(extractor.sound)
-        counts.append(PartCount("sound", audio, size, 0, size))
+        trained = sum(p.numel() for p in module.parameters() if id(p) in learned)
+        counts.append(PartCount(name, checkpoint, size, trained, size))
     return counts

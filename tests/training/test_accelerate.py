@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import ggm
+from checkpoints import write_base_checkpoints
 from ggm.bundle import load_bundle
 from ggm.training.recipes import CheckpointSettings, Recipe
 from ggm.training.runs import run_generator, run_retriever
@@ -62,12 +64,33 @@ def without_chance(recipe: Recipe) -> Recipe:
     )
 
 
+def end_to_end(recipe: Recipe, folder: Path) -> Recipe:
+    """All that can learn does, in a system of checkpoints without dropout."""
+    profile = write_base_checkpoints(folder)
+    for path in folder.glob("*/config.json"):
+        path.write_text(re.sub(r'("\w*dropout\w*"): [\d.]+', r"\1: 0.0", path.read_text()))
+    gently = replace(recipe.generator.optimiser, learning_rate=3e-3)
+    return replace(
+        recipe,
+        profile=profile,
+        retriever=replace(recipe.retriever, trained="towers", optimiser=gently),
+        generator=replace(
+            recipe.generator,
+            train_vision=True,
+            train_sound=True,
+            trained_encoder_layers=-1,
+            optimiser=gently,
+        ),
+    )
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.slow
+@pytest.mark.parametrize("all_learn", [False, True], ids=["frozen", "end to end"])
 def test_two_processes_learn_what_one_learns_from_twice_the_batch(
-    without_chance: Recipe, painted_dataset: Path, tmp_path: Path
+    without_chance: Recipe, painted_dataset: Path, tmp_path: Path, all_learn: bool
 ) -> None:
-    recipe = without_chance
+    recipe = end_to_end(without_chance, tmp_path / "checkpoints") if all_learn else without_chance
     half = replace(
         recipe,
         retriever=replace(recipe.retriever, optimiser=replace(recipe.retriever.optimiser, batch_size=6)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -202,7 +202,7 @@ def fit(
         losses, seconds = _losses_of(resumed), 0.0
         done = step_of(resumed)
     else:
-        with quiet_transformers():
+        with quiet_transformers(), compiled(module) if optimiser.compile else nullcontext():
             result = trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
         losses = {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
         seconds, done = float(result.metrics["train_runtime"]), int(trainer.state.global_step)
@@ -216,6 +216,26 @@ def fit(
         best=tuple(best.path(step) for step in best.best()),
         steps=done,
     )
+
+
+@contextmanager
+def compiled(module: nn.Module) -> Iterator[None]:
+    """Use ``torch.compile`` within this block on each transformer in a module, or on all of it without one.
+
+    What lies around them, masks and scattering of frames, has shapes that depend on the data: compiled
+    with them, each new batch could be another graph.
+    """
+    from transformers import PreTrainedModel
+
+    parts: list[nn.Module] = [part for part in module.modules() if isinstance(part, PreTrainedModel)]
+    parts = parts or [module]
+    for part in parts:
+        part.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None  # `compile` has no public reverse; nothing else is changed
 
 
 def _losses_of(checkpoint: Path) -> dict[int, float]:
@@ -368,7 +388,6 @@ def _arguments(
         optim="adamw_torch",
         bf16=optimiser.precision == "bf16",
         activation_checkpointing=optimiser.activation_checkpointing,
-        torch_compile=optimiser.compile,
         dataloader_num_workers=optimiser.data_workers,
         seed=seed,
         logging_steps=log_every,
