@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -79,6 +80,14 @@ def open_files() -> int:
     """Of this process; 0 where the system doesn't say."""
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+HUGE = {"format": shards.FORMAT, "entries": "4000000000", "arrays": "1", "bytes": "9"}
+
+
+def header(text: str) -> bytes:
+    """The beginning of a shard."""
+    return len(text).to_bytes(8, "little") + text.encode() + bytes(100)
 
 
 def flip(file: Path, position: int) -> None:
@@ -461,7 +470,19 @@ class TestDamage:
             assert there == [0, 1, 2, 3]
 
     @pytest.mark.parametrize(
-        "content", [b"", b"text", os.urandom(5000), b"\xff" * 9, (2**40).to_bytes(8, "little")]
+        "content",
+        [
+            b"",
+            b"text",
+            os.urandom(5000),
+            b"\xff" * 9,
+            header("[" * 90_000),
+            header("[]"),
+            header('{"__metadata__": 7}'),
+            header(json.dumps({"__metadata__": {"format": shards.FORMAT}})),
+            header(json.dumps({"__metadata__": HUGE})),
+        ],
+        ids=range(9),
     )
     def test_garbage_is_removed(self, tmp_path: Path, content: bytes) -> None:
         fill(tmp_path, range(10))
