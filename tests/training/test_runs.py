@@ -128,18 +128,16 @@ def test_weights_in_memory_are_those_that_float16_keeps(
 
 
 class GuidanceSpy:
-    """Takes the place of `train_generator` and remembers its guidance."""
+    """Takes the place of `GenerationCollator` and remembers its guidance."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.guidance: list[Guidance] = []
-        self.real = runs.train_generator
-        monkeypatch.setattr(runs, "train_generator", self)
+        self.real = runs.GenerationCollator
+        monkeypatch.setattr(runs, "GenerationCollator", self)
 
-    def __call__(
-        self, generator: Any, data: FeaturedPosts, guidance: list[Guidance], *args: Any, **named: Any
-    ) -> Any:
+    def __call__(self, data: FeaturedPosts, guidance: list[Guidance], *args: Any, **named: Any) -> Any:
         self.guidance = guidance
-        return self.real(generator, data, guidance, *args, **named)
+        return self.real(data, guidance, *args, **named)
 
 
 @pytest.mark.parametrize("source", ["none", "retriever", "cross_fitted"])
@@ -186,6 +184,37 @@ def test_guidance_in_training_comes_from_where_the_recipe_says(
     assert [(call["folds"], call["top_k"]) for call in fitted] == (
         [(2, 3)] if source == "cross_fitted" else []
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "own_parts"),
+    [
+        ({"inputs": "description"}, set()),
+        ({"inputs": "video", "hears": False}, {"video_projection"}),
+        ({"guidance": "none", "hears": False}, {"text_attention"}),
+        ({"guidance": "none"}, {"text_attention", "video_encoder"}),
+    ],
+    ids=["BART", "TrOCR-FiD", "VG-BART", "unguided"],
+)
+def test_the_papers_generative_baselines_are_settings(
+    quick: Recipe,
+    tiny_dataset: Path,
+    retriever: Path,
+    cache: Path,
+    tmp_path: Path,
+    change: dict[str, Any],
+    own_parts: set[str],
+) -> None:
+    recipe = replace(quick, generator=replace(quick.generator, **change))
+    bundle = run_generator(recipe, tiny_dataset, tmp_path / "out", retriever=retriever, cache=cache)
+    assert bundle.generator is not None
+    names = {name.split(".")[0] for name, _ in bundle.generator.named_parameters()}
+    assert names - {"text_model"} == own_parts
+    assert bundle.generator.config.top_k == (
+        recipe.generator.top_k if change == {"inputs": "description"} else 0
+    )
+    before = predictions(bundle, tiny_dataset, cache)
+    assert predictions(load_bundle(tmp_path / "out"), tiny_dataset, cache) == before
 
 
 def test_a_recipe_of_another_profile_than_the_retrievers_is_refused(

@@ -339,7 +339,7 @@ def _guided_posts(
         decoded = features.decoded(TRAIN) if _folds_need_frames(recipe) else None
         return train, _training_guidance(recipe, base, train, decoded, log, bar)
     decoded = features.decoded(TRAIN)
-    if settings.guidance == "none":
+    if not settings.guided:
         return decoded, [Guidance()] * len(decoded)
     # The retriever wants no frame tokens, which would fill the cache for nothing.
     found = replace(features, extractor=base.extractor.for_retrieval()).split(TRAIN)
@@ -495,7 +495,7 @@ def _training_guidance(
     bar: Bar,
 ) -> list[Guidance]:
     settings = recipe.generator
-    if settings.guidance == "none":
+    if not settings.guided:
         return [Guidance()] * len(train)
     if settings.guidance == "retriever":
         return guidance_for(train, base.retriever, base.pool, top_k=settings.top_k)
@@ -517,7 +517,7 @@ def _training_guidance(
 def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, width: int) -> GeneratorConfig:
     return GeneratorConfig(
         token_dim=extractor.token_dim,
-        sound_dim=extractor.sound_dim,
+        sound_dim=extractor.sound_dim if settings.hears and settings.inputs != "description" else None,
         num_heads=max(1, width // settings.head_width),
         audio_fusion=settings.audio_fusion,
         normalise_tokens=settings.normalise_tokens,
@@ -526,7 +526,8 @@ def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, wi
         max_input_tokens=settings.max_input_tokens,
         max_description_tokens=settings.max_description_tokens,
         max_target_tokens=settings.max_target_tokens,
-        top_k=0 if settings.guidance == "none" else settings.top_k,
+        top_k=settings.top_k if settings.guided else 0,
+        inputs=settings.inputs,
     )
 
 
