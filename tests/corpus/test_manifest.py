@@ -178,6 +178,18 @@ def test_a_dataset_folder(tmp_path: Path) -> None:
         dataset.split("validation")
 
 
+def test_each_post_knows_its_row(tmp_path: Path) -> None:
+    """Empty lines and bad rows count, as they do in an editor."""
+    write_manifest([post(tmp_path, "a"), post(tmp_path, "b")], tmp_path / "good.jsonl")
+    first, second = (tmp_path / "good.jsonl").read_text("utf-8").splitlines()
+    write_rows(tmp_path, "", first, "no JSON", "  ", second)
+    bad: list[BadRow] = []
+    dataset = load_dataset(tmp_path, on_bad_row=bad.append)
+    assert [one.id for one in dataset.posts] == ["a", "b"]
+    assert dataset.rows == (2, 5)
+    assert [one.number for one in bad] == [3]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"), [("{", "can't be read as JSON"), ("[]", "object is expected, got list")]
 )

@@ -16,7 +16,7 @@ from ggm.bundle import Bundle, build_generator, load_bundle
 from ggm.corpus.manifest import load_dataset
 from ggm.errors import CheckpointError, ConfigError, DataError
 from ggm.features.extract import FeatureExtractor, load_extractor
-from ggm.features.posts import FeaturedPosts, featured_posts, pooled_features
+from ggm.features.posts import FeaturedPosts, featured_posts, stack_pooled
 from ggm.features.profiles import Profile
 from ggm.features.text import TextModelConfig, load_text_model
 from ggm.features.trained import encoder_state, load_encoder_state
@@ -133,7 +133,8 @@ class TestTowers:
         live = TowerStep(retriever, fresh.frames, fresh.hashtags).eval()
         loss = live(**TowerCollator(decoded, pairs, hashtags, fresh)(DRAWS))["loss"]
         embedded = torch.from_numpy(fresh.embed_hashtags(hashtags))
-        frozen = PairCollator(pooled_features(featured), places, embedded, recipe=settings, seed=3)
+        pooled = stack_pooled([featured.pooled(index) for index in range(len(featured))])
+        frozen = PairCollator(pooled, places, embedded, recipe=settings, seed=3)
         expected = ContrastiveStep(retriever)(**frozen(DRAWS))["loss"]
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
         assert loss.requires_grad

@@ -50,11 +50,13 @@ class Dataset:
         folder: Where it lies.
         posts: All of them, in the manifest's order.
         metadata: What ``dataset.json`` says; empty without it.
+        rows: Of each post the row of the manifest, from 1; empty where that isn't known.
     """
 
     folder: Path
     posts: tuple[Post, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[int, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[Post, ...]]:
@@ -99,6 +101,21 @@ def read_manifest(
     Raises:
         DataError: If the manifest can't be read, or a row is bad and `on_bad_row` is None.
     """
+    for _, post in numbered_posts(path, check_videos=check_videos, on_bad_row=on_bad_row):
+        yield post
+
+
+def numbered_posts(
+    path: Path | str,
+    *,
+    check_videos: bool = True,
+    on_bad_row: Callable[[BadRow], None] | None = None,
+) -> Iterator[tuple[int, Post]]:
+    """Does what `read_manifest` does, and says for each post in which row, from 1, it stands.
+
+    Raises:
+        DataError: As for `read_manifest`.
+    """
     path = Path(path)
     seen: set[str] = set()
     for number, text in _lines(path):
@@ -114,7 +131,7 @@ def read_manifest(
             on_bad_row(BadRow(number, str(error), text))
             continue
         seen.add(post.id)
-        yield post
+        yield number, post
 
 
 def write_manifest(posts: Iterable[Post], path: Path | str) -> int:
@@ -184,10 +201,15 @@ def load_dataset(
     """
     folder = Path(folder)
     manifest = folder / MANIFEST_NAME
-    posts = tuple(read_manifest(manifest, check_videos=check_videos, on_bad_row=on_bad_row))
-    if not posts:
+    numbered = list(numbered_posts(manifest, check_videos=check_videos, on_bad_row=on_bad_row))
+    if not numbered:
         raise DataError(f"{manifest}: no usable post")
-    return Dataset(folder=folder, posts=posts, metadata=_read_metadata(folder / METADATA_NAME))
+    return Dataset(
+        folder=folder,
+        posts=tuple(post for _, post in numbered),
+        metadata=_read_metadata(folder / METADATA_NAME),
+        rows=tuple(number for number, _ in numbered),
+    )
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ggm.errors import DataError, MediaError
+from ggm.features.cache import PooledFrames
 from ggm.features.contents import ContentHashes
 from ggm.features.extract import FeatureExtractor
 from ggm.features.store import ArrayStore
@@ -33,7 +34,7 @@ class VideoCache:
     """
 
     def __init__(self, folder: Path, extractor: FeatureExtractor, *, max_bytes: int | None = None) -> None:
-        self._hashes = ContentHashes()
+        self._hashes = ContentHashes(folder / "hashes")
         self._store = ArrayStore(folder / "videos", max_bytes=max_bytes)
         self._short_side = extractor.short_side
         self._rate_hz = extractor.sound_rate_hz
@@ -174,3 +175,12 @@ class LivePosts:
             DataError: If the video can't be decoded any more.
         """
         return self.extractor.extract(self.data.video(index))
+
+    def pooled(self, index: int) -> PooledFrames:
+        """The pooled part of them.
+
+        Raises:
+            DataError: If the video can't be decoded any more.
+        """
+        features = self.features(index)
+        return PooledFrames(features.frame_embeddings, features.frame_pooled)

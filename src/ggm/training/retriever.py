@@ -5,8 +5,9 @@ A training pair is a video and one of its hashtags, drawn anew each time the pos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, PooledFeatures, PostFeatures, pooled_features
+from ggm.features.posts import FeaturedPosts, PooledRows, PostFeatures, StoredPooled, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
@@ -24,6 +25,9 @@ from ggm.retriever.pool import HashtagPool
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
+
+_IN_MEMORY_BYTES: Final = 1024**3
+"""Pooled features of up to this size are read once; of larger corpora in each step, which takes longer."""
 
 
 class ContrastiveStep(nn.Module):
@@ -100,7 +104,7 @@ class PairCollator:
     """Draws one hashtag a post and stacks the pairs.
 
     Args:
-        pooled: Features of all posts.
+        pooled: Features of the posts, padded alike in each batch and process.
         post_hashtags: For each post the places of its hashtags in ``hashtag_embeddings``.
         hashtag_embeddings: float32 (hashtags, embedding), of the frozen text tower.
         recipe: For the drawing and the mask.
@@ -109,16 +113,14 @@ class PairCollator:
 
     def __init__(
         self,
-        pooled: PooledFeatures,
+        pooled: PooledRows,
         post_hashtags: Sequence[Sequence[int]],
         hashtag_embeddings: Tensor,
         *,
         recipe: RetrieverRecipe,
         seed: int,
     ) -> None:
-        self.embeddings = torch.from_numpy(pooled.frame_embeddings)
-        self.pooled = torch.from_numpy(pooled.frame_pooled)
-        self.mask = torch.from_numpy(pooled.frame_mask)
+        self.pooled = pooled
         self.hashtag_embeddings = hashtag_embeddings
         self.post_hashtags = [np.asarray(indices) for indices in post_hashtags]
         self.mask_false_negatives = recipe.mask_false_negatives
@@ -130,11 +132,11 @@ class PairCollator:
     def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
         """Make a batch of these draws, for `ContrastiveStep`."""
         drawn = [self._draw(position, post) for position, post in draws]
-        rows = torch.tensor([post for _, post in draws])
+        pooled = self.pooled.rows([post for _, post in draws])
         batch = {
-            "frame_embeddings": self.embeddings[rows],
-            "frame_pooled": self.pooled[rows],
-            "frame_mask": self.mask[rows],
+            "frame_embeddings": torch.from_numpy(pooled.frame_embeddings),
+            "frame_pooled": torch.from_numpy(pooled.frame_pooled),
+            "frame_mask": torch.from_numpy(pooled.frame_mask),
             "hashtag_embeddings": self.hashtag_embeddings[torch.tensor(drawn)],
         }
         if self.mask_false_negatives:
@@ -204,12 +206,13 @@ def train_retriever(
         raise DataError("no training post carries a hashtag of the vocabulary")
     torch.manual_seed(seed)
     retriever = untrained_retriever(extractor, recipe)
-    pooled = pooled_features(data)
-    retriever.standardise(torch.from_numpy(pooled.frame_pooled[pooled.frame_mask]))
+    most_frames = _standardise(retriever, data)
+    pooled: PooledRows = StoredPooled(data.subset(usable), most_frames)
+    width = extractor.embedding_dim + extractor.pooled_dim
+    if len(usable) * most_frames * width * 4 <= _IN_MEMORY_BYTES:
+        pooled = pooled.rows(range(len(usable)))
     collate = PairCollator(
-        PooledFeatures(
-            pooled.frame_embeddings[usable], pooled.frame_pooled[usable], pooled.frame_mask[usable]
-        ),
+        pooled,
         [places[index] for index in usable],
         torch.from_numpy(extractor.embed_hashtags(hashtags)),
         recipe=recipe,
@@ -228,6 +231,20 @@ def train_retriever(
     return retriever.with_head_weight(recipe.head_weight), result
 
 
+def _standardise(retriever: Retriever, data: FeaturedPosts) -> int:
+    """Show the retriever all training frames, some posts at a time; returns the most frames of a post."""
+    most_frames = 0
+
+    def parts() -> Iterator[Tensor]:
+        nonlocal most_frames
+        for pooled in pooled_chunks(data):
+            most_frames = max(most_frames, pooled.frame_mask.shape[1])
+            yield torch.from_numpy(pooled.frame_pooled[pooled.frame_mask])
+
+    retriever.standardise(parts())
+    return most_frames
+
+
 def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: FeatureExtractor) -> HashtagPool:
     """Embed hashtags once, as the pool that the retriever searches (paper, section 3.1)."""
 
@@ -243,16 +260,14 @@ def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: Feature
 def guidance_for(
     data: PostFeatures, retriever: Retriever, pool: HashtagPool, *, top_k: int, chunk: int = 1024
 ) -> list[Guidance]:
-    """The top-k pool hashtags for each post."""
-    pooled = pooled_features(data)
+    """The top-k pool hashtags for each post; features are read a chunk of posts at a time."""
     found: list[Guidance] = []
     with torch.inference_mode():
-        for start in range(0, len(data), chunk):
-            part = slice(start, start + chunk)
+        for pooled in pooled_chunks(data, chunk=chunk):
             queries = retriever.embed_videos(
-                torch.from_numpy(pooled.frame_embeddings[part]),
-                torch.from_numpy(pooled.frame_pooled[part]),
-                torch.from_numpy(pooled.frame_mask[part]),
+                torch.from_numpy(pooled.frame_embeddings),
+                torch.from_numpy(pooled.frame_pooled),
+                torch.from_numpy(pooled.frame_mask),
             ).numpy()
             found += [Guidance(hits) for hits in pool.search_many(queries, top_k)]
     return found

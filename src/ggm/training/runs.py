@@ -1,7 +1,7 @@
 """Whole training runs: a dataset folder and a recipe in, a folder out.
 
 Beside the folder ``out`` goes ``out.log``, with the TensorBoard log and, in ``rejected.jsonl``, the
-posts that could not be used, each with the reason.
+posts that could not be used, each with its row of the manifest and the reason.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ggm.errors import ConfigError, DataError
 from ggm.evaluation import metrics
 from ggm.evaluation.predict import predict
 from ggm.evaluation.predictions import Prediction, write_predictions
+from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.posts import FeaturedPosts, PostFeatures, featured_posts
 from ggm.features.profiles import profile
@@ -84,6 +85,10 @@ class Features:
         warn: Told of each split how much of it was left out.
         rejected: Why rows of the manifest (``row 7``) and posts (``post 12``) can't be used; grows
             as splits are asked for.
+        cache_bytes: Size that the cached features, and the decoded frames, may each have on disk;
+            those that were not used for longest are removed, and computed again when they are
+            needed. None for no limit.
+        failures: Why videos can't be used; none is tried twice.
     """
 
     extractor: FeatureExtractor
@@ -92,6 +97,8 @@ class Features:
     bar: Bar = _no_bar
     warn: Warn = _no_warning
     rejected: dict[str, str] = field(default_factory=dict)
+    cache_bytes: int | None = None
+    failures: dict[Path, Exception] = field(default_factory=dict)
 
     def split(self, name: str) -> FeaturedPosts:
         """The posts of one split that have features.
@@ -101,8 +108,9 @@ class Features:
         """
         posts = self.dataset.split(name)
         bar = self.bar(f"features of {name}") if is_main_process() else None
+        kept = FeatureCache(self.cache, self.extractor.fingerprint, max_bytes=self.cache_bytes)
         with main_process_first():  # the others find them in the cache
-            data, errors = featured_posts(posts, self.extractor, self.cache, progress=bar)
+            data, errors = featured_posts(posts, self.extractor, kept, failures=self.failures, progress=bar)
         self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
         if not len(data):
             raise DataError(
@@ -122,7 +130,7 @@ class Features:
             DataError: If there is no such split, or none of its videos can be used.
         """
         posts = self.dataset.split(name)
-        videos = VideoCache(self.cache, self.extractor)
+        videos = VideoCache(self.cache, self.extractor, max_bytes=self.cache_bytes)
         bar = self.bar(f"frames of {name}") if is_main_process() else None
         with main_process_first():
             data, errors = decoded_posts(posts, videos, progress=bar)
@@ -152,6 +160,7 @@ def open_features(
     extractor: FeatureExtractor,
     *,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> Features:
@@ -161,6 +170,7 @@ def open_features(
         data: Dataset folder.
         extractor: The frozen encoders.
         cache: Folder of the feature cache; by default ``features`` in the dataset folder.
+        cache_bytes: See `Features`.
         bar: For progress.
         warn: See `Features`; also told of bad rows of the manifest.
 
@@ -181,7 +191,7 @@ def open_features(
             f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
             f"the first: {_first(rejected)}"
         )
-    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected)
+    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected, cache_bytes)
 
 
 def _first(reasons: dict[str, str]) -> str:
@@ -194,6 +204,7 @@ def run_retriever(
     out: Path,
     *,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> Bundle:
@@ -204,6 +215,7 @@ def run_retriever(
         data: Dataset folder.
         out: Folder of the bundle, which holds a retriever only.
         cache: See `open_features`.
+        cache_bytes: See `open_features`.
         bar: For progress.
         warn: See `open_features`.
 
@@ -216,7 +228,7 @@ def run_retriever(
     """
     towers = recipe.retriever.trained == "towers"
     extractor = load_extractor(recipe.profile, device=training_device())
-    features = open_features(data, extractor, cache=cache, bar=bar, warn=warn)
+    features = open_features(data, extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     train = features.decoded(TRAIN) if towers else features.split(TRAIN)
     vocabulary = vocabulary_of(train.posts)
     fit_retriever: Any = train_towers if towers else train_retriever
@@ -252,6 +264,7 @@ def run_generator(
     *,
     retriever: Path,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> Bundle:
@@ -263,6 +276,7 @@ def run_generator(
         out: Folder of the bundle.
         retriever: What `run_retriever` wrote.
         cache: See `open_features`.
+        cache_bytes: See `open_features`.
         bar: For progress.
         warn: See `open_features`.
 
@@ -281,7 +295,7 @@ def run_generator(
         )
     base.extractor.to(training_device())
     settings = recipe.generator
-    features = open_features(data, base.extractor, cache=cache, bar=bar, warn=warn)
+    features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     log = _claimed(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
     train, guidance = _guided_posts(recipe, base, features, log, bar)
     unfinished = _with_new_generator(recipe, base)
@@ -416,6 +430,7 @@ def run_classifier(
     out: Path,
     *,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     bar: Bar = _no_bar,
     warn: Warn = _no_warning,
 ) -> None:
@@ -426,6 +441,7 @@ def run_classifier(
         data: Dataset folder.
         out: Folder of ``validation.jsonl`` and ``test.jsonl``.
         cache: See `open_features`.
+        cache_bytes: See `open_features`.
         bar: For progress.
         warn: See `open_features`.
 
@@ -433,7 +449,7 @@ def run_classifier(
         DataError: If the dataset can't be used, or predictions can't be written.
     """
     extractor = load_extractor(recipe.profile, device=training_device())
-    features = open_features(data, extractor, cache=cache, bar=bar, warn=warn)
+    features = open_features(data, extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     # All of them first: a split that is missing should not be found out after the training.
     train, *held_out = (features.split(name) for name in (TRAIN, VALIDATION, TEST))
     vocabulary = vocabulary_of(train.posts)
@@ -551,7 +567,11 @@ def _write(bundle: Bundle, features: Features, out: Path, *, log: Path | None = 
 
 def _finish(features: Features, log: Path, *, done: bool = True) -> None:
     """Write down what was left out; a finished run needs its checkpoints no more."""
-    rows = [{"what": what, "reason": reason} for what, reason in features.rejected.items()]
+    places = dict(zip((post.id for post in features.dataset.posts), features.dataset.rows, strict=False))
+    rows = []
+    for what, reason in features.rejected.items():
+        kind, _, name = what.partition(" ")
+        rows.append({"what": what, "row": int(name) if kind == "row" else places.get(name), "reason": reason})
     log.mkdir(parents=True, exist_ok=True)
     write_json_lines(rows, log / "rejected.jsonl")
     if done:
