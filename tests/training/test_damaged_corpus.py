@@ -17,8 +17,9 @@ from ggm.errors import MediaError
 from ggm.features.posts import FeaturedPosts
 from ggm.media.decode import decode_video
 from ggm.records import Post
+from ggm.training.generator_runs import run_generator
 from ggm.training.recipes import CheckpointSettings, Recipe
-from ggm.training.runs import run_classifier, run_generator, run_retriever
+from ggm.training.runs import run_classifier, run_retriever
 from videos import write_video
 
 TRAIN, VALIDATION, TEST = 170, 30, 40

@@ -19,6 +19,7 @@ from ggm.features.posts import FeaturedPosts, PooledFeatures, StoredPooled, pool
 from ggm.records import Guidance
 from ggm.retriever.loss import false_negative_mask
 from ggm.retriever.model import Retriever
+from ggm.training.pairs import PairDraws
 from ggm.training.recipes import Recipe, RetrieverRecipe
 from ggm.training.retriever import (
     PairCollator,
@@ -47,7 +48,9 @@ def collator(places: list[list[int]], *, seed: int = 0, **settings: float) -> Pa
     """Hashtag j is embedded as (j, j, j)."""
     count = 1 + max(max(row) for row in places)
     hashtags = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3)
-    return PairCollator(pooled(len(places)), places, hashtags, recipe=RetrieverRecipe(**settings), seed=seed)  # type: ignore[arg-type]
+    recipe = RetrieverRecipe(**settings)  # type: ignore[arg-type]
+    pairs = PairDraws(places, num_hashtags=len(hashtags), recipe=recipe, seed=seed)
+    return PairCollator(pooled(len(places)), pairs, hashtags)
 
 
 def drawn(batch: dict[str, torch.Tensor]) -> list[int]:

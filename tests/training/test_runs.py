@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import ggm.training.runs as runs
+import ggm.training.generator_runs as generator_runs
 from ggm.bundle import Bundle, load_bundle, save_bundle
 from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.errors import BundleError, ConfigError, DataError
@@ -22,8 +22,10 @@ from ggm.features.posts import FeaturedPosts
 from ggm.hashtags import Vocabulary
 from ggm.recommend import Recommender
 from ggm.records import Guidance, Post
+from ggm.training.dataset import Features, open_features
+from ggm.training.generator_runs import run_generator
 from ggm.training.recipes import CheckpointSettings, Recipe
-from ggm.training.runs import Features, open_features, run_classifier, run_generator, run_retriever
+from ggm.training.runs import run_classifier, run_retriever
 
 Damage = Callable[[Path], None]
 
@@ -132,8 +134,8 @@ class GuidanceSpy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.guidance: list[Guidance] = []
-        self.real = runs.GenerationCollator
-        monkeypatch.setattr(runs, "GenerationCollator", self)
+        self.real = generator_runs.GenerationCollator
+        monkeypatch.setattr(generator_runs, "GenerationCollator", self)
 
     def __call__(self, data: FeaturedPosts, guidance: list[Guidance], *args: Any, **named: Any) -> Any:
         self.guidance = guidance
@@ -151,13 +153,13 @@ def test_guidance_in_training_comes_from_where_the_recipe_says(
     source: str,
 ) -> None:
     fitted: list[dict[str, Any]] = []
-    real = runs.cross_fitted_guidance
+    real = generator_runs.cross_fitted_guidance
 
     def spy(*args: Any, **named: Any) -> list[Guidance]:
         fitted.append(named)
         return real(*args, **named)
 
-    monkeypatch.setattr(runs, "cross_fitted_guidance", spy)
+    monkeypatch.setattr(generator_runs, "cross_fitted_guidance", spy)
     heard = GuidanceSpy(monkeypatch)
     settings = replace(quick.generator, guidance=source, folds=2, top_k=3)  # type: ignore[arg-type]
     bundle = run_generator(
@@ -323,7 +325,9 @@ def test_the_classifier_writes_predictions_that_can_be_scored(
 def test_a_missing_split_is_found_before_the_classifier_trains(
     quick: Recipe, own_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "train_classifier", lambda *args, **named: pytest.fail("it was trained"))
+    monkeypatch.setattr(
+        "ggm.training.runs.train_classifier", lambda *args, **named: pytest.fail("it was trained")
+    )
     write_manifest(
         [p for p in load_dataset(own_dataset).posts if p.split != "test"], own_dataset / "manifest.jsonl"
     )

@@ -6,10 +6,10 @@ features that were computed again because the cache lost them are then the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from ggm.errors import GgmError
 from ggm.features.cache import FeatureCache
@@ -17,6 +17,7 @@ from ggm.features.extract import FeatureExtractor
 from ggm.records import Video
 
 _DECODED_AHEAD: Final = 2
+T = TypeVar("T")
 
 
 def extract_all(
@@ -50,32 +51,46 @@ def extract_all(
     """
     failures = {} if failures is None else failures
     unique = list(dict.fromkeys(paths))
-    todo = iter(unique)
-    ahead: dict[Future[Video | None], Path] = {}
-    done = 0
 
     def decode_if_new(path: Path) -> Video | None:
         return None if path in failures or path in cache else decode(path)
 
+    for done, (path, decoded) in enumerate(decode_ahead(unique, decode_if_new, at_once=at_once), start=1):
+        if (error := _extract_one(path, decoded, extractor, cache)) is not None:
+            failures[path] = error
+        if progress is not None:
+            progress(done, len(unique))
+    cache.flush()
+    return {path: failures[path] for path in unique if path in failures}
+
+
+def decode_ahead(
+    paths: Sequence[Path], work: Callable[[Path], T], *, at_once: int
+) -> Iterator[tuple[Path, Future[T]]]:
+    """Work on the next videos in threads while the caller looks at one; few wait, however many there are.
+
+    Args:
+        paths: Videos.
+        work: Called from other threads; what it raises waits in the future.
+        at_once: How many are worked on at once, 1 or more.
+
+    Yields:
+        Each video and its finished future, whichever is ready: others need not wait for one that
+        takes its whole time limit.
+    """
+    todo = iter(paths)
+    ahead: dict[Future[T], Path] = {}
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="decode") as pool:
         try:
             while True:
                 while len(ahead) < at_once + _DECODED_AHEAD and (path := next(todo, None)) is not None:
-                    ahead[pool.submit(decode_if_new, path)] = path
+                    ahead[pool.submit(work, path)] = path
                 if not ahead:
-                    break
-                # Whichever is ready: others need not wait for one that takes its whole time limit.
-                for decoded in wait(ahead, return_when=FIRST_COMPLETED).done:
-                    path = ahead.pop(decoded)
-                    if (error := _extract_one(path, decoded, extractor, cache)) is not None:
-                        failures[path] = error
-                    done += 1
-                    if progress is not None:
-                        progress(done, len(unique))
+                    return
+                for finished in wait(ahead, return_when=FIRST_COMPLETED).done:
+                    yield ahead.pop(finished), finished
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    cache.flush()
-    return {path: failures[path] for path in unique if path in failures}
 
 
 def _extract_one(

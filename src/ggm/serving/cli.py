@@ -227,8 +227,8 @@ def train_generator_command(
     overrides: SetOption = None,
 ) -> None:
     """Train the generator on the retriever's guidance and write the bundle."""
+    from ggm.training.generator_runs import run_generator
     from ggm.training.recipes import load_recipe
-    from ggm.training.runs import run_generator
 
     with progress_bars() as bar:
         run_generator(
@@ -289,7 +289,7 @@ def predict_command(
     from ggm.errors import ConfigError
     from ggm.evaluation.predict import SYSTEMS, predict
     from ggm.evaluation.predictions import write_predictions
-    from ggm.training.runs import open_features
+    from ggm.training.dataset import open_features
 
     chosen = next((known for known in SYSTEMS if known == system), None)
     if chosen is None:

@@ -22,6 +22,7 @@ from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
+from ggm.training.pairs import PairDraws
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
@@ -105,58 +106,26 @@ class PairCollator:
 
     Args:
         pooled: Features of the posts, padded alike in each batch and process.
-        post_hashtags: For each post the places of its hashtags in ``hashtag_embeddings``.
+        pairs: Draws the hashtags.
         hashtag_embeddings: float32 (hashtags, embedding), of the frozen text tower.
-        recipe: For the drawing and the mask.
-        seed: Of the draws.
     """
 
-    def __init__(
-        self,
-        pooled: PooledRows,
-        post_hashtags: Sequence[Sequence[int]],
-        hashtag_embeddings: Tensor,
-        *,
-        recipe: RetrieverRecipe,
-        seed: int,
-    ) -> None:
+    def __init__(self, pooled: PooledRows, pairs: PairDraws, hashtag_embeddings: Tensor) -> None:
         self.pooled = pooled
+        self.pairs = pairs
         self.hashtag_embeddings = hashtag_embeddings
-        self.post_hashtags = [np.asarray(indices) for indices in post_hashtags]
-        self.mask_false_negatives = recipe.mask_false_negatives
-        self.most_hashtags = max(map(len, self.post_hashtags))
-        self.seed = seed
-        counts = np.bincount(np.concatenate(self.post_hashtags), minlength=len(hashtag_embeddings))
-        self.weights = np.maximum(counts, 1).astype(np.float64) ** -recipe.rare_hashtag_power
 
     def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
         """Make a batch of these draws, for `ContrastiveStep`."""
-        drawn = [self._draw(position, post) for position, post in draws]
+        drawn = self.pairs.draw(draws)
         pooled = self.pooled.rows([post for _, post in draws])
-        batch = {
+        return {
             "frame_embeddings": torch.from_numpy(pooled.frame_embeddings),
             "frame_pooled": torch.from_numpy(pooled.frame_pooled),
             "frame_mask": torch.from_numpy(pooled.frame_mask),
             "hashtag_embeddings": self.hashtag_embeddings[torch.tensor(drawn)],
+            **self.pairs.masks(draws, drawn),
         }
-        if self.mask_false_negatives:
-            batch["drawn"] = torch.tensor(drawn)
-            batch["carried"] = self._carried([post for _, post in draws])
-        return batch
-
-    def _draw(self, position: int, post: int) -> int:
-        """One of a post's hashtags; which one depends on seed and position alone."""
-        choices = self.post_hashtags[post]
-        weights = self.weights[choices]
-        random = np.random.default_rng((self.seed, position))
-        return int(random.choice(choices, p=weights / weights.sum()))
-
-    def _carried(self, posts: list[int]) -> Tensor:
-        """(B, most hashtags of any post), padded with -1: as wide in each batch and process."""
-        carried = torch.full((len(posts), self.most_hashtags), -1)
-        for row, post in enumerate(posts):
-            carried[row, : len(self.post_hashtags[post])] = torch.from_numpy(self.post_hashtags[post])
-        return carried
 
 
 def untrained_retriever(extractor: FeatureExtractor, recipe: RetrieverRecipe) -> Retriever:
@@ -211,13 +180,10 @@ def train_retriever(
     width = extractor.embedding_dim + extractor.pooled_dim
     if len(usable) * most_frames * width * 4 <= _IN_MEMORY_BYTES:
         pooled = pooled.rows(range(len(usable)))
-    collate = PairCollator(
-        pooled,
-        [places[index] for index in usable],
-        torch.from_numpy(extractor.embed_hashtags(hashtags)),
-        recipe=recipe,
-        seed=seed,
+    pairs = PairDraws(
+        [places[index] for index in usable], num_hashtags=len(hashtags), recipe=recipe, seed=seed
     )
+    collate = PairCollator(pooled, pairs, torch.from_numpy(extractor.embed_hashtags(hashtags)))
     result = fit(
         ContrastiveStep(retriever),
         range(len(usable)),
