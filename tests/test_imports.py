@@ -56,7 +56,9 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli",),
+    "matplotlib": ("ggm.corpus.plots",),
+    "pyarrow": ("ggm.corpus.parquet",),
+    "typer": ("ggm.serving.cli", "ggm.serving.data_cli"),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
@@ -175,7 +177,10 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers")
+HEAVY = (
+    "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
+    "matplotlib",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
