@@ -1,4 +1,4 @@
-"""Files that take their place whole or not at all."""
+"""Files that take their place whole or not at all, and that one process writes at a time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ggm.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -41,3 +47,20 @@ def remove_leftovers(path: Path) -> None:
     """Remove what killed runs left of their attempts to write a file."""
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)
+
+
+def lock_file(file: IO[bytes]) -> bool:
+    """Keep other processes from locking a file, until it is closed or this process ends.
+
+    Returns:
+        Whether it could be had. Where the system has no such locks it always can.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,11 +65,33 @@ def write_json_lines(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
         DataError: If the file can't be written.
     """
     count = 0
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as out:
+    with json_lines(path) as write:
         for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            write(row)
             count += 1
     return count
+
+
+@contextmanager
+def json_lines(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A file that takes one JSON object a line, and its place when the block ends well.
+
+    Yields:
+        The function that writes an object.
+
+    Raises:
+        DataError: If the file can't be written.
+    """
+    # What isn't text, such as a file name of unknown encoding, becomes an escape of JSON.
+    with (
+        replacing(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
+    ):
+
+        def write(row: Mapping[str, Any]) -> None:
+            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+        yield write
 
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:
@@ -81,6 +104,7 @@ def write_json(value: Mapping[str, Any], path: Path) -> None:
         partial.write_text(
             json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n",
             encoding="utf-8",
+            errors="backslashreplace",
             newline="\n",
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ggm.corpus import jsonlines, parquet
 from ggm.corpus.jsonlines import write_json, write_json_lines
-from ggm.corpus.rows import BadRow, Problem, RowError, to_rows
+from ggm.corpus.rows import BadRow, Problem, RawRow, RowError, to_rows
 from ggm.errors import DataError
 from ggm.records import Post
 
@@ -27,11 +27,15 @@ __all__ = [
     "METADATA_NAME",
     "BadRow",
     "Dataset",
+    "claim_folder",
     "count_rows",
+    "derive_metadata",
     "find_manifest",
     "load_dataset",
+    "manifest_name_like",
     "read_manifest",
     "read_metadata",
+    "read_raw_rows",
     "write_json",
     "write_json_lines",
     "write_manifest",
@@ -102,6 +106,31 @@ def find_manifest(dataset: Path | str) -> Path:
     return found[0] if found else dataset / MANIFEST_NAME
 
 
+def claim_folder(out: Path | str) -> Path:
+    """The folder of a new dataset, made if it isn't there.
+
+    Args:
+        out: Where to; it may hold anything but a manifest.
+
+    Raises:
+        DataError: If it holds a manifest, such as the one that is read, or can't be made.
+    """
+    out = Path(out)
+    for name in MANIFEST_NAMES:
+        if (out / name).exists():
+            raise DataError(f"{out / name}: exists already; name another folder or remove it")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: can't be made: {error.strerror or error}") from error
+    return out
+
+
+def manifest_name_like(path: Path) -> str:
+    """The name of a dataset's manifest in the format of another."""
+    return MANIFEST_NAMES[_is_parquet(path)]
+
+
 def count_rows(path: Path | str) -> int:
     """How many rows a manifest has at most: empty lines of JSON Lines are counted.
 
@@ -138,7 +167,7 @@ def read_manifest(
     """
     path = Path(path)
     seen: set[str] = set()
-    for row in (parquet if _is_parquet(path) else jsonlines).read_rows(path):
+    for row in read_raw_rows(path):
         try:
             post = row.post(path.parent)
             if post.id in seen:
@@ -152,6 +181,16 @@ def read_manifest(
             continue
         seen.add(post.id)
         yield post
+
+
+def read_raw_rows(path: Path) -> Iterator[RawRow]:
+    """Reads the rows of a manifest as they stand there, one after another.
+
+    Raises:
+        DataError: If the manifest can't be read.
+        MissingDependencyError: If it is Parquet and pyarrow isn't installed.
+    """
+    return parquet.read_rows(path) if _is_parquet(path) else jsonlines.read_rows(path)
 
 
 def write_manifest(posts: Iterable[Post], path: Path | str, *, root: Path | None = None) -> int:
@@ -225,3 +264,21 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise DataError(f"{path}: an object is expected, got {type(metadata).__name__}")
     return metadata
+
+
+def derive_metadata(source: Path, folder: Path, step: Mapping[str, Any], **facts: Any) -> None:
+    """Writes the ``dataset.json`` of a dataset that is made from another.
+
+    Args:
+        source: Folder of the other; what its own file says stays true of the new one.
+        folder: Of the new one.
+        step: How it is made: a command and its settings, added to the list ``steps``.
+        facts: More to say, in place of what was said.
+
+    Raises:
+        DataError: If the one can't be read, or the other not be written.
+    """
+    metadata = read_metadata(source / METADATA_NAME)
+    steps = metadata.get("steps")
+    steps = [*(steps if isinstance(steps, list) else []), step]
+    write_json({**metadata, **facts, "steps": steps}, folder / METADATA_NAME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -127,8 +128,9 @@ def parse_row(row: object, folder: Path) -> Post:
     id_ = _string(row, "id", required=True)
     video = _string(row, "video", required=True)
     description = _string(row, "description")
-    optional = {name: _string(row, name) or None for name in _OPTIONAL}
-    return Post(id_, folder / video, description, _hashtags(row), **optional)
+    author, split = (sys.intern(_string(row, name)) or None for name in ("author", "split"))  # they recur
+    created_at = _string(row, "created_at") or None
+    return Post(id_, folder / video, description, _hashtags(row), author, created_at, split)
 
 
 def row_id(row: object) -> str | None:
