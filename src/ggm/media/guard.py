@@ -169,14 +169,18 @@ class _Process:
 
     def __init__(self, *, memory_bytes: int) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (a file never blocks the process, as a pipe may)
-        self._popen = subprocess.Popen(
-            # -P: no module is taken from the current folder, where the strangers' files may be.
-            [sys.executable, "-P", "-m", "ggm.media.worker", str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=_environment(),
-        )
+        try:
+            self._popen = subprocess.Popen(
+                # -P: no module is taken from the current folder, where the strangers' files may be.
+                [sys.executable, "-P", "-m", "ggm.media.worker", str(memory_bytes)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=_environment(),
+            )
+        except OSError:
+            self._stderr.close()
+            raise
         self._owner = os.getpid()
         self._answers = cast("BinaryIO", self._popen.stdout)
         self._has_started = False
