@@ -342,6 +342,15 @@ def test_another_dataset_is_not_overwritten(dataset: Any, tmp_path: Path) -> Non
         check_dataset(folder, other)
 
 
+def test_the_check_of_another_dataset_is_not_overwritten(dataset: Any, tmp_path: Path) -> None:
+    folder = dataset(row("a"))
+    shutil.copytree(folder, tmp_path / "twin")
+    check_dataset(folder, tmp_path / "out")
+    with pytest.raises(DataError, match=r"out/manifest\.jsonl: exists already"):
+        check_dataset(tmp_path / "twin", tmp_path / "out")
+    check_dataset(folder, tmp_path / "out")
+
+
 def test_a_check_of_the_other_format_takes_the_place_of_the_first(dataset: Any, tmp_path: Path) -> None:
     folder = dataset(row("a"))
     check_dataset(folder, tmp_path / "out")

@@ -11,10 +11,12 @@ out/
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ggm.corpus.atomic import remove_leftovers
 from ggm.corpus.examine import (
@@ -51,7 +53,6 @@ Progress = Callable[[str, int, int], None]
 """Is told the pass (``check``, ``write``), how many rows are done, and of how many."""
 
 _REPORTED_ROWS = 1000
-_STEP = {"command": "check"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,6 @@ def check_dataset(
     out: Path | str,
     *,
     workers: int = 2,
-    timeout_seconds: float = 30.0,
     progress: Progress | None = None,
 ) -> CheckSummary:
     """Checks all rows and videos of a dataset, and writes a new one of the good rows.
@@ -87,9 +87,8 @@ def check_dataset(
 
     Args:
         dataset: A dataset folder, or a manifest; it isn't changed.
-        out: Folder of the new dataset: a new one, or that of an earlier check.
+        out: Folder of the new dataset: a new one, or that of an earlier check of the same.
         workers: Processes that decode, at least 1.
-        timeout_seconds: Longest time for one video.
         progress: Is told how far each pass is.
 
     Returns:
@@ -103,7 +102,9 @@ def check_dataset(
     """
     manifest = find_manifest(dataset)
     num_rows = count_rows(manifest)
-    folder = _claim(Path(out), manifest)
+    folder = Path(out)
+    step = {"command": "check", "of": os.path.relpath(manifest.parent.resolve(), folder.resolve())}
+    _claim(folder, manifest, step)
 
     def rows(stage: str) -> Iterator[RawRow]:
         for row in read_raw_rows(manifest):
@@ -119,11 +120,11 @@ def check_dataset(
         records = VideoRecords(folder / VIDEOS_NAME, folder / JOURNAL_NAME)
         files = unknown_files(_posts(rows("check"), manifest.parent), records)
         examined = 0
-        for file, facts in examine(files, workers=workers, timeout_seconds=timeout_seconds):
+        for file, facts in examine(files, workers=workers):
             records.add(file, facts)
             journal.add(file, facts)
             examined += 1
-        derive_metadata(manifest.parent, folder, _STEP)
+        derive_metadata(manifest.parent, folder, step)
         summary = _write(rows("write"), manifest, folder, records, examined)
         journal.discard()
     if not summary.good:
@@ -132,22 +133,16 @@ def check_dataset(
     return summary
 
 
-def _claim(folder: Path, manifest: Path) -> Path:
-    """The folder of a new dataset, or of an earlier check of one."""
+def _claim(folder: Path, manifest: Path, step: Mapping[str, Any]) -> None:
+    """Make the folder, unless an earlier check of the same dataset did, which may have been killed."""
     if (folder / manifest.name).exists() and (folder / manifest.name).samefile(manifest):
         raise DataError(f"{manifest}: can't be checked into its own folder; name another one")
-    if not _is_checked(folder):
-        return claim_folder(folder)
+    steps = read_metadata(folder / METADATA_NAME).get("steps")
+    if not isinstance(steps, list) or steps[-1:] != [step]:
+        claim_folder(folder)
     for name in MANIFEST_NAMES:
         if name != manifest_name_like(manifest):
-            (folder / name).unlink(missing_ok=True)  # of an earlier check of the other format
-    return folder
-
-
-def _is_checked(folder: Path) -> bool:
-    """Whether a folder was made here, by a run that may not have come to its end."""
-    steps = read_metadata(folder / METADATA_NAME).get("steps")
-    return isinstance(steps, list) and steps[-1:] == [_STEP]
+            (folder / name).unlink(missing_ok=True)  # of a check while the manifest had the other format
 
 
 def _posts(rows: Iterator[RawRow], folder: Path) -> Iterator[Post]:

@@ -160,15 +160,12 @@ class Journal:
         self._file.close()
 
 
-def examine(
-    files: Iterable[VideoFile], *, workers: int, timeout_seconds: float = 30.0
-) -> Iterator[tuple[VideoFile, VideoFacts]]:
+def examine(files: Iterable[VideoFile], *, workers: int) -> Iterator[tuple[VideoFile, VideoFacts]]:
     """Decodes a little of each file, as training would.
 
     Args:
         files: Any number; taken as they are needed.
         workers: Processes, at least 1.
-        timeout_seconds: Longest time for one file.
 
     Yields:
         Files and facts, as they become known.
@@ -182,7 +179,7 @@ def examine(
     idle: SimpleQueue[DecodingWorker] = SimpleQueue()
     with ExitStack() as stack:
         for _ in range(workers):
-            idle.put(stack.enter_context(DecodingWorker(timeout_seconds=timeout_seconds)))
+            idle.put(stack.enter_context(DecodingWorker()))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         pending: set[Future[tuple[VideoFile, VideoFacts]]] = set()
         try:

@@ -33,7 +33,6 @@ def check(
         Path | None, typer.Option("--out", help="Folder of the new dataset; DATASET/checked if absent.")
     ] = None,
     workers: WorkersOption = 2,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one video may take.")] = 30.0,
 ) -> None:
     """Find the posts that can be used: the good rows become a new dataset, others get their reason.
 
@@ -44,7 +43,7 @@ def check(
 
     folder = out_dir or (dataset if dataset.is_dir() else dataset.parent) / "checked"
     with _stages() as progress:
-        summary = check_dataset(dataset, folder, workers=workers, timeout_seconds=timeout, progress=progress)
+        summary = check_dataset(dataset, folder, workers=workers, progress=progress)
     table = _table("rows", "")
     table.add_row("good", f"{summary.good:,}")
     for problem, count in summary.bad.items():
