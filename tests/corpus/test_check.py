@@ -420,6 +420,38 @@ def test_progress_is_told(dataset: Any, tmp_path: Path, monkeypatch: pytest.Monk
     assert told == [(stage, done, 3) for stage in ("check", "write") for done in (2, 3)]
 
 
+def test_links_to_folders_lead_to_the_same_files(dataset: Any, tmp_path: Path) -> None:
+    """`..` leads out of what a link points to: text alone would find another file there, or none."""
+    folder = dataset(row("a"), row("b", "far/../silent.mp4"))
+    elsewhere = tmp_path / "x" / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    shutil.copy(folder / "videos" / "silent.mp4", tmp_path / "x")
+    (folder / "far").symlink_to(elsewhere)
+    (tmp_path / "link").symlink_to(folder)
+    assert check_dataset(tmp_path / "link", tmp_path / "out").good == 2
+    videos = [r["video"] for r in rows_of(tmp_path / "out" / "videos.jsonl")]
+    assert videos == [str(folder / "videos" / "sound.mp4"), str(tmp_path / "x" / "silent.mp4")]
+    assert check_dataset(folder, tmp_path / "other").videos == 2
+    known = VideoRecords(tmp_path / "out" / "videos.jsonl")
+    for post in read_manifest(tmp_path / "out" / "manifest.jsonl"):
+        file = VideoFile.at(post.video)
+        assert file is not None
+        assert known.get(file) is not None
+
+
+def test_a_relative_path_follows_the_current_folder(
+    dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = dataset(row("a"))
+    (tmp_path / "empty" / "videos").mkdir(parents=True)
+    (tmp_path / "empty" / "videos" / "sound.mp4").touch()
+    for cwd in (folder, tmp_path / "empty"):
+        monkeypatch.chdir(cwd)
+        file = VideoFile.at(Path("videos/sound.mp4"))
+        assert file is not None
+        assert file.path == str(cwd / "videos" / "sound.mp4")
+
+
 # Records and journal
 
 

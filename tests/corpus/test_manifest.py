@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,21 @@ def test_a_linked_folder_still_finds_its_videos(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(far)
     write_manifest([post(raw)], tmp_path / "link" / "manifest.jsonl", root=raw)
     assert [p.id for p in read_manifest(tmp_path / "link" / "manifest.jsonl")] == ["a"]
+
+
+def test_linked_videos_are_found_from_a_dataset_of_a_dataset(tmp_path: Path) -> None:
+    """The link is kept, so that the datasets can be moved and the videos be put elsewhere."""
+    far = tmp_path / "far" / "away"
+    far.mkdir(parents=True)
+    (far / "a.mp4").touch()
+    folders = [tmp_path / "old" / name for name in ("raw", "one", "two")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    (folders[0] / "videos").symlink_to(far)
+    write_manifest([Post("a", folders[0] / "videos" / "a.mp4", "", ("x1",))], folders[0] / "manifest.jsonl")
+    for source, derived in pairwise(folders):
+        write_manifest(read_manifest(source / "manifest.jsonl"), derived / "manifest.jsonl", root=source)
+        assert json.loads((derived / "manifest.jsonl").read_text())["video"] == "../raw/videos/a.mp4"
 
 
 def test_a_very_long_line_spoils_its_row_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

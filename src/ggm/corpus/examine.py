@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from queue import SimpleQueue
@@ -39,7 +40,7 @@ class VideoFile(NamedTuple):
     """A file as it is now; another size or time of change makes it another.
 
     Args:
-        path: Absolute.
+        path: Absolute, in the real folder, whatever links led there.
         size_bytes: Its size.
         mtime_ns: When it was changed last.
     """
@@ -57,13 +58,19 @@ class VideoFile(NamedTuple):
             return None
         if not stat.S_ISREG(status.st_mode):
             return None
-        return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns)  # noqa: PTH100 (likewise)
+        folder = _real_folder(os.path.join(os.getcwd(), path.parent))  # noqa: PTH109, PTH118 (likewise)
+        return cls(os.path.join(folder, path.name), status.st_size, status.st_mtime_ns)  # noqa: PTH118
 
     @property
     def identity(self) -> bytes:
         """Stands for the file in memory."""
         text = f"{self.size_bytes}\0{self.mtime_ns}\0".encode() + os.fsencode(self.path)
         return blake2b(text, digest_size=16).digest()
+
+
+@lru_cache(maxsize=1 << 12)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 @dataclass(frozen=True, slots=True)

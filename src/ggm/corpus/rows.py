@@ -179,8 +179,10 @@ def _relative_folder(parent: Path, *, folder: Path, root: Path | None) -> str:
         inside = there.relative_to(here).as_posix()
         return "" if inside == "." else f"{inside}/"
     if root is not None and there.is_relative_to(root.absolute()):
-        # Of the real folders, since ".." leads out of what a link points to.
-        real = os.path.normpath(root.resolve() / there.relative_to(root.absolute()))
+        real = root.resolve()
+        for part in there.relative_to(root.absolute()).parts:
+            # ".." leads out of what a link points to; other links stay as they are.
+            real = real.resolve().parent if part == ".." else real / part
         return Path(os.path.relpath(real, folder.resolve())).as_posix() + "/"
     return f"{there.as_posix().rstrip('/')}/"
 
