@@ -455,6 +455,11 @@ def test_a_relative_path_follows_the_current_folder(
 # Records and journal
 
 
+def test_a_record_of_a_path_that_no_system_has(tmp_path: Path) -> None:
+    (tmp_path / "j").write_text('{"video": "\\ud800", "size_bytes": -1, "mtime_ns": 0, "problem": "x"}\n')
+    assert len(VideoRecords(tmp_path / "j")) == 1
+
+
 def records() -> Iterator[tuple[VideoFile, VideoFacts]]:
     yield VideoFile("/a.mp4", 5, 7), VideoFacts(None, 1.5, True)
     yield VideoFile("/\udcff.mp4", 5, 7), VideoFacts("not a video")

@@ -97,6 +97,7 @@ GOOD = {"id": "a", "video": "videos/a.mp4", "description": "x", "hashtags": ["wi
         ({**GOOD, "video": None}, "video is missing"),
         ({**GOOD, "video": "videos/none.mp4"}, "no video .*none.mp4"),
         ({**GOOD, "video": "videos"}, "no video"),
+        ({**GOOD, "video": "v" * 5000}, "no video"),
         ({**GOOD, "video": "videos/\0.mp4"}, "character that no text has"),
         ({**GOOD, "hashtags": []}, "no hashtag"),
         ({**GOOD, "hashtags": "winter"}, "list of strings"),

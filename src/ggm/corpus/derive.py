@@ -147,20 +147,22 @@ def split_dataset(
     keys = gather_keys(links.watch(source.posts()))
     if not len(keys):
         raise DataError(f"{source.manifest}: no usable post")
-    if by == "time":
-        splits = assignment.assign_by_time(keys, ratios=ratios)
-    elif by == "existing":
-        splits = assignment.assign_as_before(keys)
-    else:
-        splits = assignment.assign_groups(keys, links.groups(), ratios=ratios, seed=seed)
-    if unseen:
-        splits = assignment.assign_unseen(keys, splits, count=unseen, seed=seed, max_share=max_share)
-    step = {"command": "split", "by": by, "ratios": list(ratios), "seed": seed}
+    splits = _assign(keys, links, by=by, ratios=ratios, seed=seed)
+    step: dict[str, Any] = {"command": "split", "by": by, "ratios": list(ratios), "seed": seed}
     if groups is not None:
         step["groups"] = Path(groups).name
     if unseen:
+        splits = assignment.assign_unseen(keys, splits, count=unseen, seed=seed, max_share=max_share)
         step |= {"max_share": max_share, "unseen_hashtags": list(splits.unseen_hashtags)}
     return source.write(_assigned(source.again(keys), splits), keys, step, splits=splits)
+
+
+def _assign(keys: PostKeys, links: Links, *, by: str, ratios: Ratios, seed: int) -> Assignment:
+    if by == "time":
+        return assignment.assign_by_time(keys, ratios=ratios)
+    if by == "existing":
+        return assignment.assign_as_before(keys)
+    return assignment.assign_groups(keys, links.groups(), ratios=ratios, seed=seed)
 
 
 def _alone(_post: Post) -> tuple[()]:

@@ -64,8 +64,8 @@ class VideoFile(NamedTuple):
     @property
     def identity(self) -> bytes:
         """Stands for the file in memory."""
-        text = f"{self.size_bytes}\0{self.mtime_ns}\0".encode() + os.fsencode(self.path)
-        return blake2b(text, digest_size=16).digest()
+        text = f"{self.size_bytes}\0{self.mtime_ns}\0{self.path}"
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @lru_cache(maxsize=1 << 12)
