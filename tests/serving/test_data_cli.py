@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,14 @@ def test_statistics_without_splits_are_one_column(run: Run, dataset: Path) -> No
     assert lines(out)[:2] == ["total", "posts 20"]
     assert "seconds a video unknown" in lines(out)
     assert "seconds a video 0.50" in lines(run("stats", dataset, "--durations")[1])
+
+
+def test_a_split_may_have_any_name(run: Run, dataset: Path, tmp_path: Path) -> None:
+    posts = load_dataset(dataset).posts
+    named = [replace(post, split=("total", "[b]", None)[n % 3]) for n, post in enumerate(posts)]
+    write_manifest(named, dataset / "manifest.jsonl")
+    out = run("stats", dataset)[1]
+    assert lines(out)[:2] == ["no split [b] total total", "posts 6 7 7 20"]
 
 
 @pytest.mark.parametrize(

@@ -145,15 +145,13 @@ def stats(
 
 
 def _print_statistics(statistics: Statistics) -> None:
-    columns = {
-        **{name or "no split": part for name, part in statistics.splits.items()},
-        "total": statistics.total,
-    }
-    if len(columns) == 2:
-        columns.pop(next(iter(columns)))
-    table = _table("", *columns)
+    columns = [(name or "no split", part) for name, part in statistics.splits.items()]
+    if list(statistics.splits) == [""]:
+        columns.clear()
+    columns.append(("total", statistics.total))
+    table = _table("", *(name for name, _ in columns))
     for title, show in _ROWS.items():
-        table.add_row(title, *(show(part) for part in columns.values()))
+        table.add_row(title, *(show(part) for _, part in columns))
     out.print(table)
 
 
