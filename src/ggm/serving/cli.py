@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.data_cli import data_app
 from ggm.serving.show import (
     answer_json,
     out,
@@ -34,6 +35,7 @@ corpus_app = typer.Typer(no_args_is_help=True, help="Public corpora, built by a 
 train_app = typer.Typer(no_args_is_help=True, help="Train on your own posts.")
 app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
 
@@ -173,7 +175,7 @@ def _bytes(text: str) -> int:
 
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
-DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.jsonl.")]
+DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.")]
 CacheOption = Annotated[Path | None, typer.Option(help="Feature cache; by default beside the dataset.")]
 CacheSizeOption = Annotated[
     int | None,
