@@ -6,6 +6,7 @@ of a bundle and the TOML of a recipe.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -76,3 +77,28 @@ def _checked(hint: Any, value: Any, *, where: str) -> Any:
     elif isinstance(hint, type) and type(value) is hint:
         return value
     raise ConfigError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+
+
+def override(values: dict[str, Any], change: str) -> None:
+    """Change one of nested settings, as people do on a command line.
+
+    Args:
+        values: Settings by name; tables are dictionaries.
+        change: ``table.key=value``, the value in TOML; what isn't TOML is taken as text.
+
+    Raises:
+        ConfigError: If it is written otherwise, or leads through what is no table.
+    """
+    name, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"an override is written table.key=value, got {change!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = name.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"override {change!r}: {table} is not a table")
+    values[last] = value

@@ -32,6 +32,7 @@ from ggm.corpus.manifest import (
 )
 from ggm.errors import DataError
 from ggm.records import Post
+from ggm.scenes import TOPICS_NAME
 
 GROUPINGS: Mapping[str, GroupKeys] = {
     "author": author_keys,
@@ -226,11 +227,12 @@ class _Source:
         )
 
     def _copy_records(self) -> None:
-        """What a check found out about the videos stays known."""
-        records = self.manifest.parent / VIDEOS_NAME
-        if records.exists():
-            with replacing(self._out / VIDEOS_NAME) as partial:
-                shutil.copyfile(records, partial)
+        """What a check found out about the videos, or what simulated ones show, stays known."""
+        for name in (VIDEOS_NAME, TOPICS_NAME):
+            records = self.manifest.parent / name
+            if records.exists():
+                with replacing(self._out / name) as partial:
+                    shutil.copyfile(records, partial)
 
     def _read(self, stage: str, on_bad_row: Callable[[BadRow], None]) -> Iterator[Post]:
         posts = read_manifest(self.manifest, check_videos=False, on_bad_row=on_bad_row)

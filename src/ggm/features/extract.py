@@ -278,7 +278,7 @@ def load_extractor(
     """Build the extractor of a profile.
 
     Args:
-        name_or_profile: ``base``, ``compact``, ``tiny``, or a profile of your own.
+        name_or_profile: ``base``, ``compact``, ``synthetic``, ``tiny``, or a profile of your own.
         device: A torch device, such as ``cpu`` or ``cuda``.
         class_embeddings: For ``compact``: stored ones, to save computing them.
         local_files_only: For hub checkpoints: take them from the local hub cache, never fetch.
@@ -292,6 +292,10 @@ def load_extractor(
         from ggm.features import compact
 
         encoders = compact.compact_backbones(class_embeddings)
+    elif chosen.name == "synthetic":
+        from ggm.features import compact, simulated
+
+        encoders = simulated.simulated_backbones(compact.MiniLMEncoder())
     elif chosen.name == "tiny":
         from ggm.features import tiny
 

@@ -46,8 +46,8 @@ def count_parameters(name_or_profile: str | Profile) -> list[PartCount]:
     For the profile ``base`` nothing is fetched; for other checkpoints only their configurations.
 
     Args:
-        name_or_profile: ``base``, ``compact``, ``tiny`` or a profile of your own. The text model of
-            ``compact`` is counted with a vocabulary of 9,000 pieces; each piece more adds 385.
+        name_or_profile: ``base``, ``compact``, ``synthetic``, ``tiny`` or a profile of your own. The text
+            model of ``compact`` is counted with a vocabulary of 9,000 pieces; each piece more adds 385.
 
     Raises:
         ConfigError: If there is no such profile.
@@ -56,6 +56,8 @@ def count_parameters(name_or_profile: str | Profile) -> list[PartCount]:
     chosen = profile(name_or_profile)
     if chosen.name == "compact":
         return _compact_counts(chosen)
+    if chosen.name == "synthetic":  # the same text, and no network for what is simulated
+        return [count for count in _compact_counts(chosen) if count.part != "frames"]
     if chosen.name == "tiny":
         return _tiny_counts()
     return _pretrained_counts(chosen)

@@ -37,6 +37,9 @@ class PostFeatures(Protocol):
     def pooled(self, index: int) -> PooledFrames:
         """The pooled part of them."""
 
+    def subset(self, indices: Sequence[int]) -> PostFeatures:
+        """Some of the posts, in the order of the indices."""
+
 
 @dataclass(frozen=True)
 class FeaturedPosts:

@@ -16,7 +16,8 @@ class Profile:
     ``dataclasses.replace(profile("base"), name="mine", text="facebook/mbart-large-50")``.
 
     Args:
-        name: What to call it. The names ``compact`` and ``tiny`` are reserved for their own parts.
+        name: What to call it. The names ``compact``, ``synthetic`` and ``tiny`` are reserved for their
+            own parts.
         retriever: CLIP or SigLIP style model: both towers of the retriever (paper, section 3.1).
         vision: Vision transformer whose patch tokens the generator reads (paper, section 3.2).
         audio: Audio encoder of CLAP, AST, Whisper or another kind; None for a system without sound.
@@ -44,6 +45,11 @@ class Profile:
                 f"the parts of profile {self.name!r} are fixed; give the changed profile another name"
             )
 
+    @property
+    def has_compact_text(self) -> bool:
+        """Whether its text model is the one that comes with packages."""
+        return self.name in ("compact", "synthetic")
+
 
 _RESERVED_PARTS: Final[dict[str, tuple[str, str, str | None, str]]] = {
     "compact": (
@@ -52,6 +58,7 @@ _RESERVED_PARTS: Final[dict[str, tuple[str, str, str | None, str]]] = {
         None,
         "all-MiniLM-L6-v2",
     ),
+    "synthetic": ("simulation + all-MiniLM-L6-v2", "simulation", "simulation", "all-MiniLM-L6-v2"),
     "tiny": ("random", "random", "random", "random"),
 }
 
@@ -65,7 +72,7 @@ PROFILES: Final[dict[str, Profile]] = {
     ),
     **{name: Profile(name, *parts) for name, parts in _RESERVED_PARTS.items()},
 }
-"""The paper's parts; parts that come with packages and need no hub; random parts for tests."""
+"""The paper's parts; parts that come with packages and need no hub; those of a simulation; random ones."""
 
 
 def profile(name_or_profile: str | Profile) -> Profile:

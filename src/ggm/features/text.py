@@ -75,7 +75,7 @@ def load_text_model(
         ConfigError: If the compact profile gets no output vocabulary, or more layers are to be
             trained than there are.
     """
-    if profile.name == "compact":
+    if profile.has_compact_text:
         from ggm.features.compact import MiniLMEncoder
         from ggm.features.compact_text import compact_text_model
 

@@ -212,3 +212,7 @@ class LivePosts:
         """
         features = self.features(index)
         return PooledFrames(features.frame_embeddings, features.frame_pooled)
+
+    def subset(self, indices: Sequence[int]) -> LivePosts:
+        """Some of the posts, in the order of the indices."""
+        return LivePosts(self.data.subset(indices), self.extractor)

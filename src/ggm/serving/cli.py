@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.corpus_cli import corpus_app
 from ggm.serving.data_cli import data_app
 from ggm.serving.show import (
     answer_json,
@@ -23,7 +23,6 @@ from ggm.serving.show import (
     print_json_line,
     print_recommendation,
     print_scores,
-    print_settings,
     print_warning,
     progress_bars,
 )
@@ -31,7 +30,6 @@ from ggm.serving.sizes import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hashtags for short videos.")
 model_app = typer.Typer(no_args_is_help=True, help="What a model is made of.")
-corpus_app = typer.Typer(no_args_is_help=True, help="Public corpora, built by a command.")
 train_app = typer.Typer(no_args_is_help=True, help="Train on your own posts.")
 app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
@@ -135,36 +133,6 @@ def model_card_command(
     from ggm.training.model_card import rewrite_card
 
     out.print(f"card: {rewrite_card(bundle, evaluation=evaluation)}")
-
-
-@corpus_app.command("clipart")
-def corpus_clipart(
-    folder: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Where the dataset is written; must not exist.")
-    ],
-    source: Annotated[
-        Path | None,
-        typer.Option(help="Folder with the Debian packages or their unpacked files; fetched if absent."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of split, motion and background.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many posts.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that make videos.")] = 2,
-) -> None:
-    """Build a dataset of short videos from the Open Clip Art Library (public domain)."""
-    from ggm.corpus.clipart import build_clipart
-
-    with progress_bars() as bar:
-        stages: dict[str, Callable[..., None]] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bar(stage)
-            stages[stage](done, total)
-
-        summary = build_clipart(
-            folder, source=source, seed=seed, limit=limit, workers=workers, progress=report
-        )
-    print_settings(summary)
 
 
 def _bytes(text: str) -> int:

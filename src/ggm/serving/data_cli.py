@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ggm.serving.import_cli import import_command
-from ggm.serving.show import out, print_warning, progress_bars
+from ggm.serving.show import out, print_warning, stage_bars
 
 if TYPE_CHECKING:
     from ggm.corpus.derive import DerivedSummary
@@ -44,7 +43,7 @@ def check(
     from ggm.corpus.check import REJECTED_NAME, check_dataset
 
     folder = out_dir or (dataset if dataset.is_dir() else dataset.parent) / "checked"
-    with _stages() as progress:
+    with stage_bars() as progress:
         summary = check_dataset(dataset, folder, workers=workers, progress=progress)
     table = _table("rows", "")
     table.add_row("good", f"{summary.good:,}")
@@ -66,7 +65,7 @@ def filter_command(
     """Drop the posts all of whose hashtags are rare."""
     from ggm.corpus.derive import filter_dataset
 
-    with _stages() as progress:
+    with stage_bars() as progress:
         summary = filter_dataset(dataset, out_dir, minimum=minimum, progress=progress)
     _warn_of_bad_rows(summary)
     _print(f"posts: {summary.posts_written:,} of {summary.posts_read:,}")
@@ -98,7 +97,7 @@ def split_command(
     """Give each post a split: train, validation, test, and unseen if asked for."""
     from ggm.corpus.derive import split_dataset
 
-    with _stages() as progress:
+    with stage_bars() as progress:
         summary = split_dataset(
             dataset,
             out_dir,
@@ -135,7 +134,7 @@ def stats(
     """Count what the paper's Table 1 counts, by split, and draw Figure 4 and the long tail."""
     from ggm.corpus.report import report_dataset
 
-    with _stages() as progress:
+    with stage_bars() as progress:
         report = report_dataset(
             dataset, out=out_dir, measure_videos=durations, workers=workers, progress=progress
         )
@@ -193,17 +192,3 @@ def _table(*titles: str) -> Table:
 
 def _print(line: str) -> None:
     out.print(escape(line), highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each stage that is reported."""
-    with progress_bars() as bar:
-        stages: dict[str, Callable[..., None]] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bar(stage)
-            stages[stage](done, total)
-
-        yield report

@@ -194,3 +194,17 @@ def progress_bars() -> Iterator[Callable[[str], Callable[..., None]]]:
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+@contextmanager
+def stage_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each stage that is reported, as report(stage, done, total)."""
+    with progress_bars() as bar:
+        stages: dict[str, Callable[..., None]] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bar(stage)
+            stages[stage](done, total)
+
+        yield report

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, pooled_chunks
+from ggm.features.posts import PostFeatures, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.training.recipes import CheckpointSettings, ClassifierRecipe
 from ggm.training.targets import hashtag_indices
@@ -65,7 +65,7 @@ class HashtagClassifier(nn.Module):
 
 
 def classifier_features(
-    data: FeaturedPosts, extractor: FeatureExtractor, recipe: ClassifierRecipe
+    data: PostFeatures, extractor: FeatureExtractor, recipe: ClassifierRecipe
 ) -> npt.NDArray[np.float32]:
     """(posts, input_dim): the mean over frames of the pooled features, the embedded description, or both."""
     parts = []
@@ -81,7 +81,7 @@ def classifier_features(
 
 
 def train_classifier(
-    data: FeaturedPosts,
+    data: PostFeatures,
     extractor: FeatureExtractor,
     recipe: ClassifierRecipe,
     *,

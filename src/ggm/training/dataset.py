@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ggm.corpus.manifest import BadRow, Dataset, load_dataset
+from ggm.corpus.manifest import METADATA_NAME, BadRow, Dataset, load_dataset, read_metadata
 from ggm.errors import DataError
 from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, featured_posts
+from ggm.features.posts import PostFeatures, featured_posts
+from ggm.features.simulation import SimulatedPosts, VideoSimulator
 from ggm.features.videos import DecodedPosts, VideoCache, decoded_posts
+from ggm.scenes import read_world
 from ggm.training.trainer import is_main_process, main_process_first
 
 Bar = Callable[[str], Callable[..., None]]
@@ -48,6 +50,7 @@ class Features:
             those that were not used for longest are removed, and computed again when they are
             needed. None for no limit.
         failures: Why videos can't be used; none is tried twice.
+        simulator: Makes the features of a dataset whose videos are simulated; None for real ones.
     """
 
     extractor: FeatureExtractor
@@ -58,14 +61,17 @@ class Features:
     rejected: dict[str, str] = field(default_factory=dict)
     cache_bytes: int | None = None
     failures: dict[Path, Exception] = field(default_factory=dict)
+    simulator: VideoSimulator | None = None
 
-    def split(self, name: str) -> FeaturedPosts:
+    def split(self, name: str) -> PostFeatures:
         """The posts of one split that have features.
 
         Raises:
             DataError: If there is no such split, or none of its videos can be used.
         """
         posts = self.dataset.split(name)
+        if self.simulator is not None:
+            return SimulatedPosts(posts, self.simulator)
         bar = self.bar(f"features of {name}") if is_main_process() else None
         kept = FeatureCache(self.cache, self.extractor.fingerprint, max_bytes=self.cache_bytes)
         with main_process_first():  # the others find them in the cache
@@ -80,6 +86,11 @@ class Features:
             DataError: If there is no such split, or none of its videos can be used.
         """
         posts = self.dataset.split(name)
+        if self.simulator is not None:
+            raise DataError(
+                f"{self.dataset.folder}: its videos are simulated, there is nothing to decode: train heads "
+                'and generator on frozen encoders (trained = "heads", no train_vision, no train_sound)'
+            )
         videos = VideoCache(self.cache, self.extractor, max_bytes=self.cache_bytes)
         bar = self.bar(f"frames of {name}") if is_main_process() else None
         with main_process_first():
@@ -133,7 +144,8 @@ def open_features(
         rejected[f"row {row.number}"] = row.reason
 
     try:
-        dataset = load_dataset(data, on_bad_row=reject)
+        world = read_world(data, read_metadata(data / METADATA_NAME))
+        dataset = load_dataset(data, check_videos=world is None, on_bad_row=reject)
     except DataError as error:
         raise DataError(f"{error}: {_first(rejected)}" if rejected else str(error)) from error
     if rejected:
@@ -141,7 +153,10 @@ def open_features(
             f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
             f"the first: {_first(rejected)}"
         )
-    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected, cache_bytes)
+    simulator = None if world is None else VideoSimulator(world, extractor)
+    return Features(
+        extractor, cache or data / "features", dataset, bar, warn, rejected, cache_bytes, simulator=simulator
+    )
 
 
 def _first(reasons: dict[str, str]) -> str:

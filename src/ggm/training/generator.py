@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ggm.errors import DataError
-from ggm.features.posts import FeaturedPosts
+from ggm.features.posts import PostFeatures
 from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch, collate_labels, pad_features, pad_ids
 from ggm.generator.layout import drop_gold
 from ggm.generator.model import Generator
@@ -133,7 +133,7 @@ class GenerationCollator:
 
     def __init__(
         self,
-        data: FeaturedPosts,
+        data: PostFeatures,
         guidance: Sequence[Guidance],
         generator: Generator,
         *,
@@ -159,7 +159,7 @@ def tensors_of(batch: GeneratorBatch) -> dict[str, Tensor]:
 
 def train_generator(
     generator: Generator,
-    data: FeaturedPosts,
+    data: PostFeatures,
     guidance: Sequence[Guidance],
     recipe: GeneratorRecipe,
     *,

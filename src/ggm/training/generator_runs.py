@@ -15,7 +15,7 @@ from ggm.errors import ConfigError
 from ggm.evaluation import metrics
 from ggm.evaluation.predict import predict
 from ggm.features.extract import FeatureExtractor, load_extractor
-from ggm.features.posts import FeaturedPosts, PostFeatures
+from ggm.features.posts import PostFeatures
 from ggm.features.profiles import profile
 from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_text_model
 from ggm.features.trained import EncoderPart
@@ -109,7 +109,7 @@ def run_generator(
 
 def _guided_posts(
     recipe: Recipe, base: Bundle, features: Features, log: Path, bar: Bar
-) -> tuple[FeaturedPosts | DecodedPosts, list[Guidance]]:
+) -> tuple[PostFeatures | DecodedPosts, list[Guidance]]:
     """The training posts, as the generator's training wants them, and their guidance."""
     settings = recipe.generator
     if not settings.end_to_end:
@@ -134,7 +134,7 @@ def _with_new_generator(recipe: Recipe, base: Bundle) -> Bundle:
     """The retriever's bundle with a generator that has learned nothing yet."""
     settings = recipe.generator
     pieces = None
-    if base.profile.name == "compact":
+    if base.profile.has_compact_text:
         pieces = compact_output_vocabulary(list(base.vocabulary))
     layers = settings.trained_encoder_layers
     text_config = TextModelConfig(
@@ -156,7 +156,7 @@ def _with_new_generator(recipe: Recipe, base: Bundle) -> Bundle:
 
 
 def _stage(
-    recipe: Recipe, bundle: Bundle, train: FeaturedPosts | DecodedPosts, guidance: list[Guidance]
+    recipe: Recipe, bundle: Bundle, train: PostFeatures | DecodedPosts, guidance: list[Guidance]
 ) -> tuple[GenerationStep, Collate]:
     """What is trained, and what makes its batches."""
     settings, generator = recipe.generator, bundle.generator
@@ -205,7 +205,7 @@ def _validation(recipe: Recipe, bundle: Bundle, features: Features) -> Callable[
 def _training_guidance(
     recipe: Recipe,
     base: Bundle,
-    train: FeaturedPosts,
+    train: PostFeatures,
     decoded: DecodedPosts | None,
     log: Path,
     bar: Bar,

@@ -8,14 +8,14 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ggm.errors import ConfigError
 from ggm.features.profiles import Profile
 from ggm.generator.config import GeneratorInputs
 from ggm.generator.decoding import DecodingConfig
 from ggm.ranking import RankingConfig
-from ggm.settings import from_dict
+from ggm.settings import from_dict, override
 
 
 def _positive(values: dict[str, float]) -> None:
@@ -297,22 +297,6 @@ def load_recipe(path: Path | str, *, overrides: list[str] | None = None) -> Reci
         raise ConfigError(f"{path}: no such recipe") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
-    for override in overrides or []:
-        _override(values, override)
+    for change in overrides or []:
+        override(values, change)
     return from_dict(Recipe, values, where=str(path))
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    if not equals:
-        raise ConfigError(f"an override is written table.key=value, got {override!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *tables, last = name.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"override {override!r}: {table} is not a table")
-    values[last] = value

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, PooledRows, PostFeatures, StoredPooled, pooled_chunks
+from ggm.features.posts import PooledRows, PostFeatures, StoredPooled, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
@@ -143,7 +143,7 @@ def untrained_retriever(extractor: FeatureExtractor, recipe: RetrieverRecipe) ->
 
 
 def train_retriever(
-    data: FeaturedPosts,
+    data: PostFeatures,
     extractor: FeatureExtractor,
     recipe: RetrieverRecipe,
     *,
@@ -197,7 +197,7 @@ def train_retriever(
     return retriever.with_head_weight(recipe.head_weight), result
 
 
-def _standardise(retriever: Retriever, data: FeaturedPosts) -> int:
+def _standardise(retriever: Retriever, data: PostFeatures) -> int:
     """Show the retriever all training frames, some posts at a time; returns the most frames of a post."""
     most_frames = 0
 
@@ -240,7 +240,7 @@ def guidance_for(
 
 
 def cross_fitted_guidance(
-    data: FeaturedPosts,
+    data: PostFeatures,
     extractor: FeatureExtractor,
     recipe: RetrieverRecipe,
     *,
