@@ -65,7 +65,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "ggm.serving.corpus_cli",
         "ggm.serving.data_cli",
         "ggm.serving.import_cli",
-    ),  # fmt: skip
+    ),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,

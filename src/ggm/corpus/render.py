@@ -1,4 +1,4 @@
-"""A still picture becomes a short silent video with slow motion (zoom and pan)."""
+"""A still picture becomes a short video with slow motion (zoom and pan), silent unless it gets a sound."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ggm.errors import DataError
+from ggm.records import Sound
 
 SIDE = 256
 FRAMES_PER_SECOND = 8
@@ -159,8 +160,8 @@ def render_frames(picture: Image.Image, motion: Motion) -> Iterator[Image.Image]
         )
 
 
-def write_video(frames: Iterator[Image.Image], path: Path) -> None:
-    """Encodes frames as H.264 in MP4: NUM_FRAMES / FRAMES_PER_SECOND seconds, no sound.
+def write_video(frames: Iterator[Image.Image], path: Path, *, sound: Sound | None = None) -> None:
+    """Encodes frames as H.264 in MP4: NUM_FRAMES / FRAMES_PER_SECOND seconds.
 
     One encoder thread, so that the same frames give the same bytes with the same libx264.
     The file appears whole or not at all.
@@ -168,6 +169,7 @@ def write_video(frames: Iterator[Image.Image], path: Path) -> None:
     Args:
         frames: RGB, SIDE x SIDE.
         path: Ends in ``.mp4``; replaced if it exists.
+        sound: Encoded as AAC beside them; None for a silent video.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -177,11 +179,20 @@ def write_video(frames: Iterator[Image.Image], path: Path) -> None:
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1
             stream.codec_context.gop_size = _KEY_FRAME_EVERY
+            audio = (
+                None
+                if sound is None
+                else container.add_stream("aac", rate=sound.sample_rate_hz, layout="mono")
+            )
             for index, image in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
                 frame.pts = index
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+            if sound is not None and audio is not None:
+                samples = av.AudioFrame.from_ndarray(sound.samples[None], format="fltp", layout="mono")
+                samples.sample_rate = sound.sample_rate_hz
+                container.mux([*audio.encode(samples), *audio.encode(None)])
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

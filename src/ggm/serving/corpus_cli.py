@@ -51,6 +51,9 @@ def corpus_synthetic(
         Path | None,
         typer.Option(help="Folder with WordNet's files or Debian's wordnet-base; fetched if absent."),
     ] = None,
+    render: Annotated[
+        bool, typer.Option("--render", help="Make small videos, for tests; at most 1,000 posts.")
+    ] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change one more setting, see docs/synthetic.md: key=value; repeatable."),
@@ -66,5 +69,5 @@ def corpus_synthetic(
         override(values, text)
     config = from_dict(SyntheticConfig, values, where="--set")
     with stage_bars() as progress:
-        summary = build_synthetic(folder, config, source=source, progress=progress)
+        summary = build_synthetic(folder, config, source=source, render=render, progress=progress)
     print_settings(summary)

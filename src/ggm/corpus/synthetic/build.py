@@ -21,23 +21,27 @@ from ggm.corpus.manifest import (
     write_json_lines,
     write_manifest,
 )
+from ggm.corpus.synthetic.clips import MAX_CLIPS, write_clip
 from ggm.corpus.synthetic.config import SyntheticConfig
 from ggm.corpus.synthetic.drawing import PostDraws
 from ggm.corpus.synthetic.universe import Universe, make_universe
 from ggm.corpus.synthetic.wordnet import LICENCE, PACKAGE, PACKAGE_PREFIX, Lexicon, read_wordnet
+from ggm.errors import DataError
 from ggm.records import Post
-from ggm.scenes import SCENES_KEY, TOPICS_NAME
+from ggm.scenes import SCENES_KEY, TOPICS_NAME, parse_scene
 
 FORMAT_VERSION: Final = 1
+VIDEOS_FOLDER: Final = "videos"
+SOURCES_NAME: Final = "sources.jsonl"
 NAME: Final = "synthetic (a simulation)"
 
 Progress = Callable[[str, int, int], None]
 """Is told the stage (``words``, ``draw``, ``write``), how much is done, and of how much."""
 
 _NOTE: Final = (
-    "A simulation: nobody posted these posts, there is no video. Topics, hashtags and descriptions are "
-    "made of WordNet's nouns and glosses, features are random vectors. Figures measured on it say how "
-    "a method behaves under these assumptions, not how good it is on real posts."
+    "A simulation: nobody posted these posts or filmed these videos. Topics, hashtags and descriptions are "
+    "made of WordNet's nouns and glosses, features or pictures are drawn at random. Figures measured on it "
+    "say how a method behaves under these assumptions, not how good it is on real posts."
 )
 _REPORTED_POSTS: Final = 1000
 
@@ -66,6 +70,7 @@ def build_synthetic(
     config: SyntheticConfig | None = None,
     *,
     source: Path | str | None = None,
+    render: bool = False,
     progress: Progress | None = None,
 ) -> SyntheticSummary:
     """Builds the controlled corpus: a manifest and its topics; features are made when they are wanted.
@@ -78,16 +83,23 @@ def build_synthetic(
         config: All settings.
         source: Folder with WordNet's files, or with the Debian package wordnet-base; None downloads
             that (8 MB) once.
+        render: Whether scenes become videos that are decoded as any others are, see
+            `ggm.corpus.synthetic.clips`; for at most `MAX_CLIPS` posts.
         progress: Is told how far the work is.
 
     Returns:
         What was built.
 
     Raises:
-        DataError: If `out` has a manifest or can't be written, the words can't be had, or there are
-            too few of them.
+        DataError: If `out` has a manifest or can't be written, the words can't be had, there are too
+            few of them, or too many posts to be rendered.
     """
     config = config or SyntheticConfig()
+    if render and config.posts > MAX_CLIPS:
+        raise DataError(
+            f"{config.posts:,} posts are too many to be rendered, at most {MAX_CLIPS:,} are: lower the "
+            "number, or leave them unrendered"
+        )
     report = progress or _silent
     out = claim_folder(out)
     report("words", 0, 1)
@@ -98,7 +110,13 @@ def build_synthetic(
     keys = gather_keys(_counted(posts, "draw", len(posts), report))
     splits = assign_randomly(keys, seed=config.seed)
     if config.unseen_hashtags:
-        splits = assign_unseen(keys, splits, count=config.unseen_hashtags, seed=config.seed)
+        splits = assign_unseen(
+            keys,
+            splits,
+            count=config.unseen_hashtags,
+            seed=config.seed,
+            max_share=config.unseen_max_share,
+        )
     summary = SyntheticSummary(
         folder=out,
         posts_per_split=splits.sizes(),
@@ -107,9 +125,11 @@ def build_synthetic(
         coined_hashtags=sum(len(subject.coined) for subject in universe.subjects),
     )
     write_json_lines(_topic_rows(universe), out / TOPICS_NAME)
-    write_json(_metadata(summary, splits, config, origin), out / METADATA_NAME)
-    written = _counted(_assigned(posts, splits), "write", len(posts), report)
-    write_manifest(written, out / MANIFEST_NAME)
+    write_json(_metadata(summary, splits, config, origin, render=render), out / METADATA_NAME)
+    written: Iterable[Post] = _assigned(posts, splits)
+    if render:
+        written = _rendered(written, universe, out / VIDEOS_FOLDER, seed=config.seed)
+    write_manifest(_counted(written, "write", len(posts), report), out / MANIFEST_NAME)
     return summary
 
 
@@ -158,6 +178,19 @@ def _assigned(posts: Iterable[Post], splits: Assignment) -> Iterator[Post]:
         yield replace(post, split=splits.name_of(row))
 
 
+def _rendered(posts: Iterable[Post], universe: Universe, videos: Path, *, seed: int) -> Iterator[Post]:
+    """The same posts with videos. What scenes they are is found beside the manifest."""
+    claim_folder(videos)
+    scenes = []
+    for post in posts:
+        scene = parse_scene(post.video.name)
+        video = videos / f"{post.id}.mp4"
+        write_clip(scene, video, topics=universe.topics, post_id=post.id, seed=seed)
+        scenes.append({"id": post.id, "scene": scene.name})
+        yield replace(post, video=video)
+    write_json_lines(scenes, videos.parent / SOURCES_NAME)
+
+
 def _topic_rows(universe: Universe) -> Iterator[dict[str, Any]]:
     """What scenes can show; for those that posts are about, with their truth, for whoever looks into it."""
     subjects = {subject.row: (rank, subject) for rank, subject in enumerate(universe.subjects, start=1)}
@@ -177,10 +210,11 @@ def _topic_rows(universe: Universe) -> Iterator[dict[str, Any]]:
 
 
 def _metadata(
-    summary: SyntheticSummary, splits: Assignment, config: SyntheticConfig, origin: str
+    summary: SyntheticSummary, splits: Assignment, config: SyntheticConfig, origin: str, *, render: bool
 ) -> dict[str, Any]:
     settings = asdict(config)
     scenes = settings.pop("scenes")
+    simulated = {} if render else {SCENES_KEY: {"seed": config.seed, **scenes}}
     return {
         "name": NAME,
         "simulation": True,
@@ -190,7 +224,8 @@ def _metadata(
         "licence": "WordNet 3.0",
         "licence_note": LICENCE,
         "settings": settings,
-        SCENES_KEY: {"seed": config.seed, **scenes},
+        "rendered": render,
+        **simulated,
         "posts_per_split": summary.posts_per_split,
         "topics": summary.topics,
         "hashtags": summary.hashtags,

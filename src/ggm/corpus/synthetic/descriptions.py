@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -23,8 +23,7 @@ _MIN_GLOSS_WORDS: Final = 2
 
 def describe(
     subjects: Sequence[Subject],
-    topical: Sequence[Label],
-    num_hashtags: int,
+    hashtags: Mapping[Label, bool],
     *,
     stranger: Subject,
     config: SyntheticConfig,
@@ -34,8 +33,7 @@ def describe(
 
     Args:
         subjects: What the post is about, at least one.
-        topical: Those of its hashtags that may be named.
-        num_hashtags: Of all its hashtags; the share that is named is taken of them.
+        hashtags: Its hashtags, and whether each is generic: then it is never named.
         stranger: Another topic, for descriptions that mislead.
         config: The shares.
         rng: Of this post.
@@ -48,11 +46,11 @@ def describe(
     informed = rng.random() < config.informative_descriptions
     subject = rng.choice(subjects) if informed else stranger
     phrases = [rng.choice(TEMPLATES), _from_gloss(subject, config.gloss_words, rng)]
-    # What the others miss, and the generic hashtags, the topical ones of posts with descriptions make up for.
-    wanted = config.share_in_description * num_hashtags / (1 - config.empty_descriptions)
-    probability = wanted / max(1, len(topical))
-    named = [label for label in topical if rng.random() < probability]
-    hidden = [label for label in topical if label not in named]
+    # Topical hashtags of posts with a description make up for the others, which none names.
+    topical = [label for label, generic in hashtags.items() if not generic]
+    wanted = config.share_in_description * len(hashtags) / (1 - config.empty_descriptions)
+    named = [label for label in topical if rng.random() < wanted / len(topical)]
+    hidden = [label for label in hashtags if label not in named]
     phrases = [phrase for phrase in phrases if phrase and not _names_any(phrase, hidden)]
     phrases += [rng.choice(NAMINGS).format(" ".join(label.words)) for label in named]
     return " ".join(phrases)

@@ -59,9 +59,8 @@ class PostDraws:
         scene, heard = self._scene(shown, rng)
         subjects = shown if heard is None else [*shown, heard]
         hashtags = self._draw_hashtags(subjects, author, day, rng)
-        topical = [label for label, generic in hashtags.items() if not generic]
         (stranger,) = rng.choices(self._universe.subjects, cum_weights=self._universe.popularity)
-        description = describe(subjects, topical, len(hashtags), stranger=stranger, config=config, rng=rng)
+        description = describe(subjects, hashtags, stranger=stranger, config=config, rng=rng)
         created_at = config.first_day + timedelta(seconds=int(day * _SECONDS_A_DAY))
         return Post(
             id=post_id,
