@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -80,6 +80,45 @@ def probe(train: PostFeatures, test: PostFeatures, *, inputs: str, topics: int) 
     return f"{right[known].mean():.3f} of {known.sum()}"
 
 
+def seen_table(trained: Bundle, test: PostFeatures, classified: Ranked) -> Table:
+    table = Table("test split", *(f"recall@{k}" for k in CUTS), box=None)
+    popular = [text for text, _ in trained.vocabulary.most_common(max(CUTS))]
+    systems = {
+        "most frequent": [popular] * len(test),
+        "retriever, pretrained": guide(trained.with_head_weight(0.0), test),
+        "retriever, trained": guide(trained, test),
+        "classifier": classified,
+    }
+    for name, ranked in systems.items():
+        table.add_row(name, *recalls(ranked, keys_of(test.posts)))
+    return table
+
+
+def unseen_table(trained: Bundle, unseen: PostFeatures, new: list[str]) -> Table:
+    title = "unseen split, its unseen hashtags alone"
+    table = Table(title, *(f"recall@{k}" for k in CUTS), "recalled", box=None)
+    wanted = keys_of(unseen.posts, among=set(new))
+    for name, bundle in (("pretrained", trained.with_head_weight(0.0)), ("trained", trained)):
+        for added in (False, True):
+            pool = bundle.rebuilt_pool([*bundle.pool, *(new if added else ())])
+            ranked = guide(replace(bundle, pool=pool), unseen)
+            found = {
+                text
+                for row, own in zip(ranked, wanted, strict=True)
+                for text in {key(one) for one in row} & set(own)
+            }
+            how = f"{name}, {'with' if added else 'without'} them in the pool"
+            table.add_row(how, *recalls(ranked, wanted), f"{len(found)} of {len(new)}")
+    return table
+
+
+def probe_table(train: PostFeatures, test: PostFeatures, *, topics: int) -> Table:
+    table = Table("linear probe", "topic that is only heard", box=None)
+    for inputs in ("frames", "sound", "frames + sound"):
+        table.add_row(inputs, probe(train, test, inputs=inputs, topics=topics))
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -94,49 +133,15 @@ def main() -> None:
     if not (out / "classifier" / "test.jsonl").exists():
         run_classifier(recipe, dataset, out / "classifier")
     trained = load_bundle(out / "retriever")
-    pretrained = trained.with_head_weight(0.0)
     features = open_features(dataset, trained.extractor)
     train, test, unseen = (features.split(name) for name in ("train", "test", "unseen"))
     new = sorted(json.loads((dataset / "dataset.json").read_text("utf-8"))["unseen_hashtags"])
-
+    classified = [list(one.hashtags) for one in read_predictions(out / "classifier" / "test.jsonl")]
+    topics = len((dataset / "topics.jsonl").read_text("utf-8").splitlines())
     console = Console(width=110)
-    table = Table("test split", *(f"recall@{k}" for k in CUTS), box=None)
-    references = keys_of(test.posts)
-    popular = [text for text, _ in trained.vocabulary.most_common(max(CUTS))]
-    table.add_row("most frequent", *recalls([popular] * len(test), references))
-    table.add_row("retriever, pretrained", *recalls(guide(pretrained, test), references))
-    table.add_row("retriever, trained", *recalls(guide(trained, test), references))
-    classified = read_predictions(out / "classifier" / "test.jsonl")
-    table.add_row("classifier", *recalls([list(one.hashtags) for one in classified], references))
-    console.print(table)
-
-    table = Table(
-        "unseen split, its unseen hashtags alone", *(f"recall@{k}" for k in CUTS), "recalled", box=None
-    )
-    wanted = keys_of(unseen.posts, among=set(new))
-    for name, bundle in (("pretrained", pretrained), ("trained", trained)):
-        for added in (False, True):
-            pool = bundle.rebuilt_pool([*bundle.pool, *(new if added else ())])
-            with torch.inference_mode():
-                vectors = bundle.embed_videos([unseen.features(row) for row in range(len(unseen))])
-                ranked = [[hit.text for hit in hits] for hits in pool.search_many(vectors, max(CUTS))]
-            found = {
-                text
-                for row, own in zip(ranked, wanted, strict=True)
-                for text in set(map(key, row)) & set(own)
-            }
-            table.add_row(
-                f"{name}, {'with' if added else 'without'} them in the pool",
-                *recalls(ranked, wanted),
-                f"{len(found)} of {len(new)}",
-            )
-    console.print(table)
-
-    table = Table("linear probe", "topic that is only heard", box=None)
-    num_topics = len((dataset / "topics.jsonl").read_text("utf-8").splitlines())
-    for inputs in ("frames", "sound", "frames + sound"):
-        table.add_row(inputs, probe(train, test, inputs=inputs, topics=num_topics))
-    console.print(table)
+    console.print(seen_table(trained, test, classified))
+    console.print(unseen_table(trained, unseen, new))
+    console.print(probe_table(train, test, topics=topics))
 
 
 if __name__ == "__main__":

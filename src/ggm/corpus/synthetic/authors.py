@@ -11,6 +11,7 @@ from ggm.corpus.synthetic.config import SyntheticConfig
 from ggm.corpus.synthetic.universe import Label, Subject, Universe
 
 _FAVOURITE_GENERIC: Final = 3
+_SKEW: Final = 3
 _FLATTENING: Final = 10.0  # the head of the authors, as `zipf_offset` does for topics
 
 
@@ -32,8 +33,12 @@ class Author:
 
     def favourite(self, subject: Subject) -> Label:
         """Which of a topic's names this author prefers: always the same."""
-        choice = random.Random(f"{self.name}/{subject.synset.offset}").random()
-        return subject.own[int(choice * choice * len(subject.own))]  # most prefer what most prefer
+        return choose_name(subject, random.Random(f"{self.name}/{subject.synset.offset}"))
+
+
+def choose_name(subject: Subject, rng: random.Random) -> Label:
+    """One of a topic's own hashtags, the first of its lemmas most often."""
+    return subject.own[int(rng.random() ** _SKEW * len(subject.own))]
 
 
 class Authors:

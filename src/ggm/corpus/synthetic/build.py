@@ -110,13 +110,7 @@ def build_synthetic(
     keys = gather_keys(_counted(posts, "draw", len(posts), report))
     splits = assign_randomly(keys, seed=config.seed)
     if config.unseen_hashtags:
-        splits = assign_unseen(
-            keys,
-            splits,
-            count=config.unseen_hashtags,
-            seed=config.seed,
-            max_share=config.unseen_max_share,
-        )
+        splits = assign_unseen(keys, splits, count=config.unseen_hashtags, seed=config.seed)
     summary = SyntheticSummary(
         folder=out,
         posts_per_split=splits.sizes(),

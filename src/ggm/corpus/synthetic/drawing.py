@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from ggm.corpus.synthetic.authors import Author, Authors
+from ggm.corpus.synthetic.authors import Author, Authors, choose_name
 from ggm.corpus.synthetic.config import SyntheticConfig
 from ggm.corpus.synthetic.descriptions import describe
 from ggm.corpus.synthetic.universe import Label, Subject, Universe
@@ -134,7 +134,7 @@ class PostDraws:
             while place < len(subject.wider) - 1 and rng.random() >= _NEAREST_FIRST:
                 place += 1
             return subject.wider[place]
-        return author.favourite(subject) if rng.random() < config.taste else rng.choice(subject.own)
+        return author.favourite(subject) if rng.random() < config.taste else choose_name(subject, rng)
 
 
 def _poisson(mean: float, most: int) -> tuple[float, ...]:
