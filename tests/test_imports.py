@@ -200,6 +200,7 @@ HEAVY = (
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),
         ("ggm.serving.cli", ("typer",)),
+        ("ggm.serving.corpus_cli", ("typer",)),
         ("ggm.serving.import_cli", ("typer",)),
     ],
 )

@@ -172,9 +172,10 @@ def read_world(folder: Path, metadata: Mapping[str, Any]) -> World | None:
 
 def _read_topics(path: Path) -> tuple[Topic, ...]:
     topics: list[Topic] = []
+    number = 1
     try:
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
+            for number, line in enumerate(lines, start=1):  # noqa: B007
                 row = json.loads(line)
                 topics.append(Topic(str(row["name"]), row["parent"]))
                 parent = topics[-1].parent
@@ -186,7 +187,7 @@ def _read_topics(path: Path) -> tuple[Topic, ...]:
             "manifest"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}, row {len(topics)}: not a topic: {error}; build the corpus again") from error
+        raise DataError(f"{path}, row {number}: not a topic: {error}; build the corpus again") from error
     if not topics:
         raise DataError(f"{path}: holds no topic; build the corpus again")
     return tuple(topics)

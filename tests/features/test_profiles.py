@@ -31,7 +31,7 @@ def test_a_part_is_replaced_by_name() -> None:
 
 
 def test_unknown_profile() -> None:
-    with pytest.raises(ConfigError, match="no profile 'huge'; there are base, compact, tiny"):
+    with pytest.raises(ConfigError, match="no profile 'huge'; there are base, compact, synthetic, tiny"):
         profile("huge")
 
 

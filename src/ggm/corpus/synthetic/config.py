@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import MAXYEAR, UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 from ggm.corpus.synthetic.phrases import GENERIC_HASHTAGS
 from ggm.corpus.synthetic.wordnet import DOMAINS
@@ -16,7 +16,7 @@ _COUNTS = (
 _SHARES = (
     "generic_share", "coined_share", "coined_rate", "wider_rate", "taste", "capitals_share",
     "share_in_description", "empty_descriptions", "informative_descriptions", "audible_topics",
-    "silent_posts", "heard_posts", "unseen_max_share",
+    "silent_posts", "heard_posts",
 )  # fmt: skip
 
 
@@ -30,8 +30,6 @@ class SyntheticConfig:
             corpus with ten times as many posts.
         seed: Of every draw.
         unseen_hashtags: How many of them only the split ``unseen`` carries.
-        unseen_max_share: Of training posts that may be moved for it, 0 to 1: the most frequent hashtags
-            stay seen. (Paper: 10,210 of 98,265 posts are in the unseen split.)
         domains: Which of WordNet's domains topics are taken from.
         min_depth: Levels of more general meanings that a topic has at least above it.
         zipf_exponent: A topic's popularity is (rank + offset) to the power of minus this.
@@ -50,8 +48,8 @@ class SyntheticConfig:
         author_topics: How many topics each prefers.
         taste: Share of topics, synonyms and generic hashtags that are the author's preferred ones.
         capitals_share: Share of authors who write ``IceCream`` for ``icecream``.
-        start: Day of the first post, ISO 8601.
-        days: From the first post to the last.
+        start_year: When the first post is written.
+        days: From the first of January of that year to the last post.
         share_in_description: Share of all hashtags of all posts that their description names (paper,
             Table 1: 4.48 % and 20.94 %).
         empty_descriptions: Share of posts without description.
@@ -72,7 +70,6 @@ class SyntheticConfig:
     hashtags: int = 10_000
     seed: int = 0
     unseen_hashtags: int = 500
-    unseen_max_share: float = 0.1
     domains: tuple[str, ...] = (
         "act",
         "animal",
@@ -100,7 +97,7 @@ class SyntheticConfig:
     author_topics: int = 12
     taste: float = 0.5
     capitals_share: float = 0.2
-    start: str = "2022-01-01"
+    start_year: int = 2022
     days: int = 730
     share_in_description: float = 0.0448
     empty_descriptions: float = 0.1
@@ -139,14 +136,13 @@ class SyntheticConfig:
             raise ConfigError(
                 f"generic_hashtags must be at most {len(GENERIC_HASHTAGS)}, got {self.generic_hashtags}"
             )
-        try:
-            first_day = self.first_day
-        except ValueError as error:
-            raise ConfigError(f"start must be a day such as 2022-01-01, got {self.start!r}") from error
-        if first_day.year + self.days // 365 >= MAXYEAR:
-            raise ConfigError(f"days must end before the year {MAXYEAR}, got {self.days}")
+        if self.start_year < MINYEAR or self.start_year + self.days // 365 >= MAXYEAR:
+            raise ConfigError(
+                f"posts must be of the years {MINYEAR} to {MAXYEAR}, got {self.days} days "
+                f"from {self.start_year}"
+            )
 
     @property
     def first_day(self) -> datetime:
         """Midnight before the first post."""
-        return datetime.fromisoformat(self.start).replace(tzinfo=UTC)
+        return datetime(self.start_year, 1, 1, tzinfo=UTC)

@@ -106,13 +106,13 @@ def read_wordnet(folder: Path) -> Lexicon:
 
 def _parsed(path: Path, parse: Callable[[str], T]) -> Iterator[T]:
     """What each line says; the licence at the top of a file is indented."""
-    number = 0
+    number = 1
     try:
         with path.open(encoding="utf-8") as lines:
             for line in lines:
-                number += 1
                 if line.strip() and not line.startswith(" "):
                     yield parse(line)
+                number += 1
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
     except (ValueError, IndexError) as error:
