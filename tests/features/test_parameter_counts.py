@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,10 @@ def test_unknown_names() -> None:
         count_parameters("huge")
     with pytest.raises(CheckpointError, match="/no/such/folder"):
         count_parameters(Profile("mine", "/no/such/folder", "b", None, "d"))
+
+
+def test_what_is_simulated_has_no_parameters() -> None:
+    counts = [count for count in count_parameters("compact") if count.part != "frames"]
+    assert [replace(count, checkpoint="") for count in count_parameters("synthetic")] == [
+        replace(count, checkpoint="") for count in counts
+    ]

@@ -59,7 +59,7 @@ class SyntheticConfig:
         audible_topics: Share of topics that have a sound of their own.
         silent_posts: Share of posts without sound (paper: more than 5 % in its second data set).
         heard_posts: Share of posts with sound that are also about an audible topic that they don't
-            show: its sound is the only clue to its hashtags.
+            show: beside the description, its sound is the only clue to its hashtags.
         scenes: How scenes become features.
 
     Raises:
