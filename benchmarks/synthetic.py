@@ -100,7 +100,7 @@ def unseen_table(trained: Bundle, unseen: PostFeatures, new: list[str]) -> Table
     wanted = keys_of(unseen.posts, among=set(new))
     for name, bundle in (("pretrained", trained.with_head_weight(0.0)), ("trained", trained)):
         for added in (False, True):
-            pool = bundle.rebuilt_pool([*bundle.pool, *(new if added else ())])
+            pool = bundle.rebuilt_pool([*bundle.pool, *new]) if added else bundle.pool
             ranked = guide(replace(bundle, pool=pool), unseen)
             found = {
                 text

@@ -20,25 +20,25 @@ class Noun(NamedTuple):
 
 
 BACKBONE = (
-    Noun("entity", TOPS, None, "that which exists"),
-    Noun("object physical_object", TOPS, "entity", "a tangible and visible entity"),
-    Noun("animal beast", TOPS, "object", "a living organism", 50),
-    Noun("artifact", TOPS, "object", "a man-made object", 3),
-    Noun("food", TOPS, "object", "any substance that can be eaten", 9),
+    Noun("entity", TOPS, None, "anything at all"),
+    Noun("object physical_object", TOPS, "entity", "what can be touched"),
+    Noun("animal beast", TOPS, "object", "what breathes and moves", 50),
+    Noun("artifact", TOPS, "object", "what somebody has made", 3),
+    Noun("food", TOPS, "object", "what can be eaten", 9),
 )
 
 KINDS = {
-    "bird": (ANIMAL, "animal", "warm-blooded egg-laying vertebrates with feathers"),
-    "canine canid": (ANIMAL, "animal", "any of various fissiped mammals with nonretractile claws"),
-    "feline felid": (ANIMAL, "animal", "any of various lithe-bodied roundheaded fissiped mammals"),
-    "vehicle": (ARTIFACT, "artifact", "a conveyance that transports people or objects"),
+    "bird": (ANIMAL, "animal", "what has feathers"),
+    "canine canid": (ANIMAL, "animal", "what barks and its relatives"),
+    "feline felid": (ANIMAL, "animal", "what purrs and its relatives"),
+    "vehicle": (ARTIFACT, "artifact", "what takes people from place to place"),
     "furniture piece_of_furniture": (
         ARTIFACT,
         "artifact",
-        "furnishings that make a room ready for occupancy",
+        "what stands in a room",
     ),
-    "dessert sweet": (FOOD, "food", "a dish served as the last course of a meal"),
-    "beverage drink": (FOOD, "food", "any liquid suitable for drinking"),
+    "dessert sweet": (FOOD, "food", "what is eaten last"),
+    "beverage drink": (FOOD, "food", "what can be drunk"),
 }
 
 THINGS = {

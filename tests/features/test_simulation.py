@@ -8,7 +8,7 @@ import pytest
 
 from ggm.errors import ConfigError, DataError
 from ggm.features.extract import FeatureExtractor, load_extractor
-from ggm.features.simulated import SimulatedSoundEncoder
+from ggm.features.placeholders import SimulatedSoundEncoder
 from ggm.features.simulation import SimulatedPosts, VideoSimulator, prototypes
 from ggm.records import Frames, Post, Sound, Video
 from ggm.scenes import Scene, SceneSettings, Topic, World

@@ -322,7 +322,7 @@ def test_features_for_retrieval_have_no_tokens_and_their_own_fingerprint(
     fresh: FeatureExtractor, decoded: DecodedPosts
 ) -> None:
     part = fresh.for_retrieval()
-    whole = LivePosts(decoded, fresh).features(0)
+    whole = LivePosts(decoded, fresh).subset([0]).features(0)
     found = LivePosts(decoded, part).features(0)
     np.testing.assert_array_equal(found.frame_embeddings, whole.frame_embeddings)
     np.testing.assert_array_equal(found.frame_pooled, whole.frame_pooled)

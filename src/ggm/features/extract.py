@@ -293,9 +293,9 @@ def load_extractor(
 
         encoders = compact.compact_backbones(class_embeddings)
     elif chosen.name == "synthetic":
-        from ggm.features import compact, simulated
+        from ggm.features import compact, placeholders
 
-        encoders = simulated.simulated_backbones(compact.MiniLMEncoder())
+        encoders = placeholders.placeholder_backbones(compact.MiniLMEncoder())
     elif chosen.name == "tiny":
         from ggm.features import tiny
 

@@ -90,7 +90,7 @@ class SimulatedSoundEncoder(SoundEncoder):
         _refuse()
 
 
-def simulated_backbones(hashtags: HashtagEncoder) -> Encoders:
+def placeholder_backbones(hashtags: HashtagEncoder) -> Encoders:
     """The encoders of the profile ``synthetic``.
 
     Args:
