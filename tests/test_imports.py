@@ -56,7 +56,11 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli", "ggm.serving.import_cli"),
+    "typer": ("ggm.serving.cli", "ggm.serving.human_cli", "ggm.serving.import_cli"),
+    "starlette": ("ggm.serving.rating_page",),
+    "uvicorn": ("ggm.serving.rating_page",),
+    "nltk": ("ggm.evaluation.human.statistics",),
+    "scipy": ("ggm.evaluation.human.statistics",),
     "datasets": ("ggm.corpus.importers.huggingface",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),

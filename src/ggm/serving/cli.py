@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.human_cli import human_app
 from ggm.serving.show import (
     answer_json,
     out,
@@ -34,6 +35,7 @@ train_app = typer.Typer(no_args_is_help=True, help="Train on your own posts.")
 app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
+app.add_typer(human_app, name="human")
 
 
 def main() -> None:
