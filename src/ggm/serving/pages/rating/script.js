@@ -134,6 +134,7 @@ function saveAndNext() {
   save(rating);
 }
 
+const skip = () => save({ skipped: true });
 const back = () => place > 0 && show(place === items.length && nextOpen() < place ? nextOpen() : place - 1);
 
 function togglePlay() {
@@ -142,30 +143,23 @@ function togglePlay() {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || saving) return;
-  const target = event.target;
-  const isControl = target.matches("button, input[type=checkbox], video");
-  const onItem = place < items.length;
-  if (event.key === "Enter") {
-    if (isControl || !onItem || event.repeat) return;
-    event.preventDefault();
-    return saveAndNext();
-  }
-  if (!$("keys").checked || event.repeat) return;
-  const act = {
-    b: back,
-    s: () => onItem && save({ skipped: true }),
-    " ": () => onItem && !isControl && togglePlay(),
-    ArrowUp: () => !target.matches("input, video") && activate(0),
-    ArrowDown: () => !target.matches("input, video") && activate(1),
-  }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (onItem && /^[1-5]$/.test(event.key)) choose(event.key);
-  else if (act) {
-    if (event.key === " " && isControl) return;
-    if (event.key.startsWith("Arrow") && target.matches("input, video")) return;
-    act();
-  } else return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || saving) return;
+  const action = actionOf(event.key.length === 1 ? event.key.toLowerCase() : event.key, event.target);
+  if (!action) return;
   event.preventDefault();
+  action();
+}
+
+function actionOf(key, target) {
+  const onItem = place < items.length;
+  if (key === "Enter") return onItem && !target.matches("button, input[type=checkbox]") && saveAndNext;
+  if (!$("keys").checked) return null;
+  if (key === "b") return back;
+  if (!onItem) return null;
+  if (/^[1-5]$/.test(key)) return () => choose(key);
+  if (key === "s") return skip;
+  if (target.matches("button, input, video")) return null; // these have a use for the keys below
+  return { " ": togglePlay, ArrowUp: () => activate(0), ArrowDown: () => activate(1) }[key];
 }
 
 async function start() {
@@ -174,7 +168,7 @@ async function start() {
   $("form").addEventListener("submit", (event) => { event.preventDefault(); saveAndNext(); });
   $("back").addEventListener("click", back);
   $("again").addEventListener("click", back);
-  $("skip").addEventListener("click", () => save({ skipped: true }));
+  $("skip").addEventListener("click", skip);
   $("video").addEventListener("error", () => { $("unplayable").hidden = false; });
   $("keys").addEventListener("change", () => { $("keys-help").hidden = !$("keys").checked; });
   try {
