@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 import ggm
@@ -121,3 +122,24 @@ def test_rating_ends_in_order(world: Path) -> None:
     assert out == f"0 of 8 items done, kept in {world / 'study' / 'ratings' / 'ann.jsonl'}\n"
     assert err.startswith("warning: 1 videos aren't there, such as ")
     assert err.count("\n") == 1
+
+
+def test_the_commands_of_the_docs_are_understood(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT.parent / "docs" / "human-evaluation.md").read_text()
+    commands = re.findall(r"^ggm human (.*)$", text, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["sheet", "rate", "report"]
+    monkeypatch.chdir(world)
+    make, _, count = (command.replace("DATASET", "data").split() for command in commands)
+    assert call(*make).exit_code == 0
+    study = open_study(world / "study")
+    RatingLog(study, "ann").add(Rating(study.items[0].id, 5, 5))
+    assert call(*count).exit_code == 0
+    for name in re.findall(r"`(study[^`]*)`", text):
+        assert (world / name).exists(), name
+    known = {
+        option
+        for command in typer.main.get_command(human_app).commands.values()  # type: ignore[attr-defined]
+        for parameter in command.params
+        for option in parameter.opts
+    }
+    assert set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", text)) <= known
