@@ -180,7 +180,10 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "datasets")
+HEAVY = (
+    *("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "datasets"),
+    *("starlette", "uvicorn", "nltk", "scipy"),
+)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,9 @@ HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensor
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),
         ("ggm.serving.cli", ("typer",)),
+        ("ggm.serving.human_cli", ("typer",)),
         ("ggm.serving.import_cli", ("typer",)),
+        ("ggm.evaluation.human.report", ()),
     ],
 )
 def test_light_modules_load_nothing_heavy(module: str, may_load: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ import human_studies
 from ggm.errors import DataError, MissingDependencyError
 from ggm.evaluation.human.answers import AnswerKey
 from ggm.evaluation.human.ratings import Rating
-from ggm.evaluation.human.report import HumanReport, make_report
+from ggm.evaluation.human.report import HumanReport, make_report, p_text
 from ggm.evaluation.human.statistics import ordinal_alpha, wilcoxon_p
 from ggm.evaluation.human.study import Study
 from ggm.evaluation.human.tables import status, to_markdown, verdict, write_report
@@ -137,6 +137,16 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     for call, name in calls:
         with pytest.raises(MissingDependencyError, match=rf"{name}: pip install 'ggm\[human\]'"):
             call()
+
+
+def test_a_p_value_is_never_said_to_be_zero() -> None:
+    assert [p_text(value) for value in (1.0, 0.0314, 0.001, 0.0009, 0.0)] == [
+        "= 1.000",
+        "= 0.031",
+        "= 0.001",
+        "< 0.001",
+        "< 0.001",
+    ]
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ pytestmark = [
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Any]:
-    """A page of a browser that was never used; it must have no errors of its own."""
+    """A page of a browser that was never used before."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -253,6 +253,21 @@ def test_what_is_called_like_no_video_is_sent_as_bytes(tmp_path: Path) -> None:
         thread.join(10)
 
 
+@pytest.mark.parametrize("library", ["starlette", "uvicorn"])
+def test_a_missing_library_says_what_to_install(library: str) -> None:
+    code = (
+        f"import sys; sys.modules['{library}'] = None\n"
+        "from ggm.errors import MissingDependencyError\n"
+        "try: import ggm.serving.rating_page\n"
+        "except MissingDependencyError as error: print(error)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert result.stdout == "rating needs the packages starlette and uvicorn: pip install 'ggm[human]'\n"
+
+
 def test_a_full_disk_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -79,7 +79,7 @@ class RatingServer:
         self.url = f"http://{HOST}:{self.port}/{token}/"
         config = uvicorn.Config(
             create_app(log, port=self.port, token=token),
-            log_level="warning",
+            log_config=None,  # logging is the application's to set up
             access_log=False,
             lifespan="off",
             ws="none",

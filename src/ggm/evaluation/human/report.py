@@ -192,6 +192,11 @@ def make_report(
     )
 
 
+def p_text(p_value: float) -> str:
+    """A p-value with its sign, such as ``= 0.031``, or ``< 0.001`` for all that would round to 0."""
+    return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+
+
 def _item(item: Item, answer_key: AnswerKey, ratings: RatingsByRater) -> ItemResult:
     given = [by_item[item.id] for by_item in ratings.values() if item.id in by_item]
     rated = [rating for rating in given if not rating.skipped]
@@ -270,7 +275,7 @@ def _more_relevant(result: ScaleResult) -> Claim:
         return Claim(text, None, "no post has both kinds rated")
     difference, p_value = result.comparison.difference, result.comparison.p_value
     held = difference > 0 and max(p_value, result.wilcoxon_p) < SIGNIFICANT
-    tests = f"p = {p_value:.3f} by the paired bootstrap and {result.wilcoxon_p:.3f} by Wilcoxon's test"
+    tests = f"p {p_text(p_value)} by the paired bootstrap, {p_text(result.wilcoxon_p)} by Wilcoxon's test"
     return Claim(text, held, f"novel minus ground truth {difference:+.2f}, {tests}")
 
 

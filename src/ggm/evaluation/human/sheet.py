@@ -6,7 +6,8 @@ import hashlib
 import random
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,24 +118,14 @@ def make_study(
         )
     pairs = draw_pairs(usable, count=count, seed=seed)
     drawn = {"dataset": str(dataset.folder), "seed": seed, "count": count, "top": top}
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        partial.mkdir(parents=True)
-        items = [_items(pair, partial, copy_videos=copy_videos) for pair in pairs]
-        fingerprint = write_study(partial, [item for both in items for item in both], raters=raters)
-        answers = {
-            item.id: Answer(kind, pair.post.id)
-            for pair, both in zip(pairs, items, strict=True)
-            for item, kind in zip(both, KINDS, strict=True)
-        }
-        write_key(AnswerKey(fingerprint, systems[0], drawn, answers), key_path(target))
-        partial.replace(target)
+        with _folder_and_key(target) as partial:
+            items = [_items(pair, partial, copy_videos=copy_videos) for pair in pairs]
+            fingerprint = write_study(partial, [item for both in items for item in both], raters=raters)
+            answers = _answers(pairs, items)
+            write_key(AnswerKey(fingerprint, systems[0], drawn, answers), key_path(target))
     except OSError as error:
         raise DataError(f"{folder}: can't write the study: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not target.exists():
-            key_path(target).unlink(missing_ok=True)
     return SheetSummary(len(pairs), 2 * len(pairs), len(usable), len(candidates) - len(usable), raters)
 
 
@@ -187,6 +178,28 @@ def draw_pairs(candidates: Sequence[Candidate], *, count: int, seed: int) -> tup
         others = [text for text in candidate.ground_truth if key(text) != key(novel)]
         pairs.append(Pair(candidate.post, novel, draw.choice(others)))
     return tuple(pairs)
+
+
+@contextmanager
+def _folder_and_key(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its place when the block ends well; else its key goes as well."""
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not target.exists():
+            key_path(target).unlink(missing_ok=True)
+
+
+def _answers(pairs: Sequence[Pair], items: Sequence[tuple[Item, Item]]) -> dict[str, Answer]:
+    return {
+        item.id: Answer(kind, pair.post.id)
+        for pair, both in zip(pairs, items, strict=True)
+        for item, kind in zip(both, KINDS, strict=True)
+    }
 
 
 def _shown(hashtags: Iterable[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ggm.errors import DataError
 from ggm.evaluation.bootstrap import Interval
 from ggm.evaluation.human.answers import KINDS
 from ggm.evaluation.human.ratings import SCALES
-from ggm.evaluation.human.report import Claim, HumanReport, RaterResult, ScaleResult
+from ggm.evaluation.human.report import Claim, HumanReport, RaterResult, ScaleResult, p_text
 
 TABLE_TITLES: Final = (
     "scale",
@@ -121,9 +121,9 @@ def _scale_row(name: str, result: ScaleResult) -> tuple[str, ...]:
     difference = p_value = _NONE
     if comparison is not None:
         difference = f"{comparison.difference:+.2f} [{comparison.low:+.2f}, {comparison.high:+.2f}]"
-        p_value = f"{comparison.p_value:.3f}"
+        p_value = _p_value(comparison.p_value)
     means = (_interval(result.means[kind]) for kind in KINDS)
-    return (name, *means, difference, p_value, _number(result.wilcoxon_p, 3), _number(result.agreement, 2))
+    return (name, *means, difference, p_value, _p_value(result.wilcoxon_p), _number(result.agreement, 2))
 
 
 def _rater_row(rater: RaterResult) -> tuple[str, ...]:
@@ -140,6 +140,10 @@ def _interval(interval: Interval | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def _p_value(value: float | None) -> str:
+    return _NONE if value is None else p_text(value).removeprefix("= ")
 
 
 def _code(text: str) -> str:
