@@ -56,12 +56,19 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli", "ggm.serving.human_cli", "ggm.serving.import_cli"),
-    "starlette": ("ggm.serving.rating_page",),
-    "uvicorn": ("ggm.serving.rating_page",),
-    "nltk": ("ggm.evaluation.human.statistics",),
-    "scipy": ("ggm.evaluation.human.statistics",),
     "datasets": ("ggm.corpus.importers.huggingface",),
+    "matplotlib": ("ggm.corpus.plots",),
+    "nltk": ("ggm.evaluation.human.statistics",),
+    "pyarrow": ("ggm.corpus.parquet",),
+    "scipy": ("ggm.evaluation.human.statistics",),
+    "starlette": ("ggm.serving.rating_page",),
+    "typer": (
+        "ggm.serving.cli",
+        "ggm.serving.data_cli",
+        "ggm.serving.human_cli",
+        "ggm.serving.import_cli",
+    ),
+    "uvicorn": ("ggm.serving.rating_page",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
@@ -181,9 +188,9 @@ def run_python(code: str) -> str:
 
 
 HEAVY = (
-    *("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "datasets"),
-    *("starlette", "uvicorn", "nltk", "scipy"),
-)
+    "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
+    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

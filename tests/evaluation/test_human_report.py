@@ -323,6 +323,6 @@ def test_the_files(small: tuple[Study, AnswerKey], tmp_path: Path) -> None:
     assert write_report(report, tmp_path / "table.v2")[1].name == "table.v2.json"
     with pytest.raises(DataError, match="this names the Markdown file"):
         write_report(report, tmp_path / "table.json")
-    with pytest.raises(DataError, match="can't write the report: No such file"):
+    with pytest.raises(DataError, match="can't be written: No such file"):
         write_report(report, tmp_path / "none" / "table.md")
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith("tmp")]

@@ -241,6 +241,15 @@ def test_any_text_survives_the_folder(tmp_path: Path) -> None:
     assert repr(open_study(tmp_path / "s")).endswith("items=1, raters=1)")
 
 
+def test_a_study_or_key_without_a_place_is_named(tmp_path: Path) -> None:
+    _, answer_key = human_studies.small_study(tmp_path / "study")
+    item = Item("1", "cat", "", tmp_path / "a.mp4")
+    with pytest.raises(DataError, match=r"items\.jsonl: can't be written: No such file"):
+        write_study(tmp_path / "none", [item], raters=1)
+    with pytest.raises(DataError, match=r"key\.json: can't be written: No such file"):
+        write_key(answer_key, tmp_path / "none" / "key.json")
+
+
 def test_a_damaged_study_is_named(tmp_path: Path) -> None:
     study, _ = human_studies.small_study(tmp_path / "study")
     folder = study.folder

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ggm.corpus.manifest import write_json
+from ggm.corpus.jsonlines import write_json
 from ggm.errors import DataError
 from ggm.evaluation.human.study import Study, read_json_object
 
@@ -53,7 +53,11 @@ def key_path(study: str | Path) -> Path:
 
 
 def write_key(answer_key: AnswerKey, path: Path) -> None:
-    """Write a key, whole or not at all."""
+    """Write a key, whole or not at all.
+
+    Raises:
+        DataError: If it can't be written.
+    """
     write_json({"version": _FORMAT_VERSION, **asdict(answer_key)}, path)
 
 

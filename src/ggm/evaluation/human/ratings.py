@@ -241,8 +241,11 @@ def _append(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name last as well."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make a new file's name last as well, where the system lets folders be opened."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows
+        return
     try:
         os.fsync(descriptor)
     finally:

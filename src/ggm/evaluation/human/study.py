@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ggm.corpus.manifest import write_json, write_json_lines
+from ggm.corpus.jsonlines import write_json, write_json_lines
 from ggm.errors import DataError
 
 STUDY_NAME: Final = "study.json"
@@ -97,6 +97,9 @@ def write_study(folder: Path, items: Sequence[Item], *, raters: int) -> str:
 
     Returns:
         The items' fingerprint.
+
+    Raises:
+        DataError: If a file can't be written.
     """
     ordered = sorted(items, key=lambda item: item.id)
     write_json_lines((_to_row(item, folder) for item in ordered), folder / ITEMS_NAME)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ggm.corpus.manifest import write_json
+from ggm.corpus.atomic import replacing
+from ggm.corpus.jsonlines import write_json
 from ggm.errors import DataError
 from ggm.evaluation.bootstrap import Interval
 from ggm.evaluation.human.answers import KINDS
@@ -103,16 +102,9 @@ def write_report(report: HumanReport, path: Path) -> tuple[Path, Path]:
     if path.suffix == ".json":
         raise DataError(f"{path}: this names the Markdown file; JSON is written beside it")
     target = path.with_suffix(".json") if path.suffix == ".md" else path.with_name(f"{path.name}.json")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        write_json(report.to_dict(), target)
-        temporary.write_text(to_markdown(report), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: can't write the report: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_json(report.to_dict(), target)
+    with replacing(path) as partial:
+        partial.write_text(to_markdown(report), encoding="utf-8", newline="\n")
     return path, target
 
 
