@@ -58,8 +58,17 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "datasets": ("ggm.corpus.importers.huggingface",),
     "matplotlib": ("ggm.corpus.plots",),
+    "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
-    "typer": ("ggm.serving.cli", "ggm.serving.data_cli", "ggm.serving.import_cli"),
+    "scipy": ("ggm.evaluation.human.statistics",),
+    "starlette": ("ggm.serving.rating_page",),
+    "typer": (
+        "ggm.serving.cli",
+        "ggm.serving.data_cli",
+        "ggm.serving.human_cli",
+        "ggm.serving.import_cli",
+    ),
+    "uvicorn": ("ggm.serving.rating_page",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
@@ -180,7 +189,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets",
+    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy",
 )  # fmt: skip
 
 
@@ -194,7 +203,9 @@ HEAVY = (
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),
         ("ggm.serving.cli", ("typer",)),
+        ("ggm.serving.human_cli", ("typer",)),
         ("ggm.serving.import_cli", ("typer",)),
+        ("ggm.evaluation.human.report", ()),
     ],
 )
 def test_light_modules_load_nothing_heavy(module: str, may_load: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
 from ggm.serving.data_cli import data_app
+from ggm.serving.human_cli import human_app
 from ggm.serving.show import (
     answer_json,
     out,
@@ -37,6 +38,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
+app.add_typer(human_app, name="human")
 
 
 def main() -> None:
