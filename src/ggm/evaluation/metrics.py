@@ -37,6 +37,23 @@ class RougeScores:
 
 
 @dataclass(frozen=True)
+class BertScores:
+    """BERTScore of each post, 0 to 1 (see `ggm.evaluation.bertscore`)."""
+
+    precision: PostScores
+    recall: PostScores
+    f1: PostScores
+
+
+@dataclass(frozen=True)
+class WordTexts:
+    """Each post's hashtags as lower-case words, separated by spaces; empty without a hashtag."""
+
+    predicted: tuple[str, ...]
+    reference: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MatchScores:
     """Exact match of each post's hashtags, as sets, 0 to 1."""
 
@@ -45,16 +62,39 @@ class MatchScores:
     f1: PostScores
 
 
+def word_texts(predicted: HashtagLists, *, reference: HashtagLists, seed: int = 0) -> WordTexts:
+    """What ROUGE and BERTScore compare: hashtags split into words, the predicted ones shuffled.
+
+    As in the paper's appendix B.1, so that the order of hashtags plays no part: the shuffle depends
+    on the seed and on which hashtags they are, not on how they were ranked. A predicted hashtag
+    that is one of the reference is split like it, whatever its case.
+
+    Args:
+        predicted: Of each post.
+        reference: What its creator chose, at least one hashtag a post.
+        seed: Of the shuffle.
+
+    Raises:
+        ValueError: If there isn't one reference a prediction, or a reference is empty.
+        HashtagError: If a text holds no hashtag.
+    """
+    texts: list[tuple[str, str]] = []
+    for found, wanted in _distinct_pairs(predicted, reference):
+        words = {name: split_words(text) for name, text in (found | wanted).items()}
+        order = sorted(found)
+        fixed = zlib.crc32(" ".join(order).encode())
+        order = [order[i] for i in np.random.default_rng([seed, fixed]).permutation(len(order))]
+        texts.append((_joined(words[name] for name in order), _joined(words[name] for name in wanted)))
+    return WordTexts(tuple(text for text, _ in texts), tuple(text for _, text in texts))
+
+
 def rouge(predicted: HashtagLists, *, reference: HashtagLists, seed: int = 0) -> RougeScores:
     """ROUGE-1 and ROUGE-2 F1 over the words of the hashtags, by the package `rouge-score`.
 
-    As in the paper, hashtags are split into words, and the predicted ones are shuffled, so that
-    their order plays no part: the shuffle depends on the seed and on which hashtags they are, not
-    on how they were ranked. Three things that the paper leaves open: words aren't stemmed (the
-    package's default); they are taken as they are, in any script, where the package's own
-    tokenizer would drop all but a-z and 0-9; and a predicted hashtag that is one of the reference
-    is split like it, whatever its case. A reference of a single word has no bigram, so that its
-    ROUGE-2 is 0 even for a perfect prediction, as `rouge-score` has it.
+    See `word_texts` for the words and their order. Two more things that the paper leaves open:
+    words aren't stemmed (the package's default), and they are taken as they are, in any script,
+    where the package's own tokenizer would drop all but a-z and 0-9. A reference of a single word
+    has no bigram, so that its ROUGE-2 is 0 even for a perfect prediction, as `rouge-score` has it.
 
     Args:
         predicted: Of each post.
@@ -67,20 +107,19 @@ def rouge(predicted: HashtagLists, *, reference: HashtagLists, seed: int = 0) ->
         MissingDependencyError: If `rouge-score` isn't installed.
     """
     scorer = _rouge_scorer()
-    pairs = _distinct_pairs(predicted, reference)
-    values = np.zeros((2, len(pairs)))
-    for post, (found, wanted) in enumerate(pairs):
-        words = {name: split_words(text) for name, text in (found | wanted).items()}
-        order = sorted(found)
-        fixed = zlib.crc32(" ".join(order).encode())
-        order = [order[i] for i in np.random.default_rng([seed, fixed]).permutation(len(order))]
-        score = scorer.score(_joined(words[name] for name in wanted), _joined(words[name] for name in order))
+    texts = word_texts(predicted, reference=reference, seed=seed)
+    values = np.zeros((2, len(texts.reference)))
+    for post, (found, wanted) in enumerate(zip(texts.predicted, texts.reference, strict=True)):
+        score = scorer.score(wanted, found)
         values[:, post] = score["rouge1"].fmeasure, score["rouge2"].fmeasure
     return RougeScores(values[0], values[1])
 
 
 def exact_match(predicted: HashtagLists, *, reference: HashtagLists) -> MatchScores:
     """Precision, recall and F1 of whole hashtags.
+
+    The paper doesn't say how the F1 of many posts comes from these: as the mean of each post's F1,
+    or as the F1 of mean precision and mean recall (`bootstrap_f1_of_means`). Both are reported.
 
     Args:
         predicted: Of each post.
