@@ -56,9 +56,11 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli", "ggm.serving.import_cli"),
+    "typer": ("ggm.serving.cli", "ggm.serving.import_cli", "ggm.serving.evaluate_cli"),
     "datasets": ("ggm.corpus.importers.huggingface",),
     "wordninja": ("ggm.hashtags",),
+    "rouge_score": ("ggm.evaluation.metrics",),
+    "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
 }
@@ -190,6 +192,9 @@ HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensor
         ("ggm.media.worker", ("av",)),
         ("ggm.serving.cli", ("typer",)),
         ("ggm.serving.import_cli", ("typer",)),
+        ("ggm.serving.evaluate_cli", ("typer",)),
+        ("ggm.evaluation.evaluate", ()),
+        ("ggm.evaluation.report", ()),
     ],
 )
 def test_light_modules_load_nothing_heavy(module: str, may_load: tuple[str, ...]) -> None:

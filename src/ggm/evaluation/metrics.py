@@ -79,7 +79,7 @@ def word_texts(predicted: HashtagLists, *, reference: HashtagLists, seed: int = 
         HashtagError: If a text holds no hashtag.
     """
     texts: list[tuple[str, str]] = []
-    for found, wanted in _distinct_pairs(predicted, reference):
+    for found, wanted in distinct_pairs(predicted, reference):
         words = {name: split_words(text) for name, text in (found | wanted).items()}
         order = sorted(found)
         fixed = zlib.crc32(" ".join(order).encode())
@@ -129,7 +129,7 @@ def exact_match(predicted: HashtagLists, *, reference: HashtagLists) -> MatchSco
         ValueError: If there isn't one reference a prediction, or a reference is empty.
         HashtagError: If a text holds no hashtag.
     """
-    pairs = _distinct_pairs(predicted, reference)
+    pairs = distinct_pairs(predicted, reference)
     matches = np.array([len(found.keys() & wanted.keys()) for found, wanted in pairs], float)
     num_found = np.array([len(found) for found, _ in pairs], float)
     num_wanted = np.array([len(wanted) for _, wanted in pairs], float)
@@ -154,7 +154,7 @@ def recall_at(ranked: HashtagLists, *, reference: HashtagLists, k: int) -> PostS
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    pairs = _distinct_pairs(ranked, reference)
+    pairs = distinct_pairs(ranked, reference)
     return np.array(
         [len(set(list(found)[:k]) & wanted.keys()) / len(wanted) for found, wanted in pairs], float
     )
@@ -179,7 +179,7 @@ def unseen_recalled(
     """
     names = {key(text) for text in unseen}
     recalled: set[str] = set()
-    for found, wanted in _distinct_pairs(predicted, reference):
+    for found, wanted in distinct_pairs(predicted, reference):
         recalled |= found.keys() & wanted.keys() & names
     return frozenset(recalled)
 
@@ -195,7 +195,7 @@ def num_novel(predicted: HashtagLists, *, known: Collection[str]) -> PostScores:
         HashtagError: If a text holds no hashtag.
     """
     names = {key(text) for text in known}
-    return np.array([len(_distinct(hashtags).keys() - names) for hashtags in predicted], float)
+    return np.array([len(distinct(hashtags).keys() - names) for hashtags in predicted], float)
 
 
 def num_predicted(predicted: HashtagLists) -> PostScores:
@@ -204,28 +204,38 @@ def num_predicted(predicted: HashtagLists) -> PostScores:
     Raises:
         HashtagError: If a text holds no hashtag.
     """
-    return np.array([len(_distinct(hashtags)) for hashtags in predicted], float)
+    return np.array([len(distinct(hashtags)) for hashtags in predicted], float)
 
 
 _key = lru_cache(maxsize=1 << 17)(key)  # the same hashtags come again and again
 
 
-def _distinct(hashtags: Sequence[str]) -> dict[str, str]:
-    """Hashtags by key, in order; of equal ones the first stays."""
+def distinct(hashtags: Sequence[str]) -> dict[str, str]:
+    """Hashtags by key, in order; of equal ones the first stays.
+
+    Raises:
+        HashtagError: If a text holds no hashtag.
+    """
     found: dict[str, str] = {}
     for text in hashtags:
         found.setdefault(_key(text), text)
     return found
 
 
-def _distinct_pairs(
+def distinct_pairs(
     predicted: HashtagLists, reference: HashtagLists
 ) -> list[tuple[dict[str, str], dict[str, str]]]:
+    """The `distinct` predicted and reference hashtags of each post.
+
+    Raises:
+        ValueError: If there isn't one reference a prediction, or a reference is empty.
+        HashtagError: If a text holds no hashtag.
+    """
     if len(predicted) != len(reference):
         raise ValueError(f"{len(predicted)} predictions need as many references, got {len(reference)}")
     if empty := [post for post, wanted in enumerate(reference) if not wanted]:
         raise ValueError(f"the reference of post number {empty[0]} is empty; a post has at least one hashtag")
-    return [(_distinct(found), _distinct(wanted)) for found, wanted in zip(predicted, reference, strict=True)]
+    return [(distinct(found), distinct(wanted)) for found, wanted in zip(predicted, reference, strict=True)]
 
 
 def _joined(words: Iterable[tuple[str, ...]]) -> str:

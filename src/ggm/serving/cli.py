@@ -15,13 +15,13 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.evaluate_cli import evaluate_command, score_command
 from ggm.serving.show import (
     answer_json,
     out,
     print_error,
     print_json_line,
     print_recommendation,
-    print_scores,
     print_settings,
     print_warning,
     progress_bars,
@@ -275,32 +275,5 @@ def predict_command(
     out.print(f"predictions: {out_file}")
 
 
-@app.command()
-def score(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of predictions for the same posts.")
-    ],
-    top: Annotated[
-        int | None, typer.Option(min=1, help="Score the first N of each ranked list alone.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Score saved predictions, with 95 % intervals; the first file is compared to the others."""
-    from ggm.evaluation.predictions import compare_predictions, first, read_predictions, score_predictions
-
-    complete = [read_predictions(path) for path in files]
-    systems = [first(predictions, top) for predictions in complete]
-    scores = [score_predictions(predictions) for predictions in systems]
-    comparisons = [compare_predictions(systems[0], other) for other in systems[1:]]
-    recalls = [score_predictions(predictions).recall_at for predictions in complete]
-    if as_json:
-        document = {
-            "scores": [value.to_dict() for value in scores],
-            "first_minus": {
-                value.system: {name: asdict(comparison) for name, comparison in row.items()}
-                for value, row in zip(scores[1:], comparisons, strict=True)
-            },
-        }
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-        return
-    print_scores(scores, recalls, comparisons)
+app.command("score")(score_command)
+app.command("evaluate")(evaluate_command)
