@@ -163,7 +163,9 @@ def read_hashtags(path: str | Path) -> list[str]:
         raise DataError(f"{path}: not UTF-8 text: {error}") from error
     try:
         listed = _listed(json.loads(text)) if text.lstrip()[:1] in {"[", "{"} else text.splitlines()
-        found = {key(item): normalise(item) for item in listed if item.strip()}
+        found: dict[str, str] = {}
+        for item in filter(str.strip, listed):
+            found.setdefault(key(item), normalise(item))
     except (ValueError, TypeError, AttributeError, HashtagError) as error:
         raise DataError(f"{path}: not a list of hashtags: {error}") from error
     if not found:

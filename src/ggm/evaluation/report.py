@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ggm.evaluation.score import NovelScores, Scores
 
 Cell = Callable[[Scores], str]
 
-_ALWAYS: tuple[tuple[str, Cell], ...] = (
+_QUALITY: tuple[tuple[str, Cell], ...] = (
     ("system", lambda scores: scores.system),
     ("posts", lambda scores: f"{scores.num_posts:,}"),
     ("top", lambda scores: "all" if scores.top is None else str(scores.top)),
@@ -23,40 +24,54 @@ _ALWAYS: tuple[tuple[str, Cell], ...] = (
     ("ROUGE-2", lambda scores: with_interval(scores.rouge_2)),
     ("F1", lambda scores: with_interval(scores.f1)),
     ("F1 of means", lambda scores: percent(scores.f1_of_means)),
+    ("BERTScore", lambda scores: percent(scores.bert_f1)),
 )
 
-_IF_ASKED: tuple[tuple[str, Cell], ...] = (
-    ("BERTScore", lambda scores: percent(scores.bert_f1)),
+_COVERAGE: tuple[tuple[str, Cell], ...] = (
+    ("system", lambda scores: scores.system),
+    ("hashtags", lambda scores: f"{scores.mean_count.mean:.1f}"),
     ("recall@10", lambda scores: percent(scores.recall_at.get(10))),
     ("recall@50", lambda scores: percent(scores.recall_at.get(50))),
-    ("hashtags", lambda scores: f"{scores.mean_count.mean:.1f}"),
     ("novel", lambda scores: percent(_novel(scores, lambda novel: novel.share))),
     ("well-formed", lambda scores: percent(_novel(scores, lambda novel: novel.well_formed))),
+    ("credited", lambda scores: percent(_novel(scores, lambda novel: novel.credited))),
     ("gain exact", lambda scores: percent(_novel(scores, lambda novel: novel.gain_exact))),
     ("gain soft", lambda scores: percent(_novel(scores, lambda novel: novel.gain_soft))),
     ("unseen", lambda scores: _unseen(scores)),
 )
 
 
-def table_of(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
-    """The titles and rows of a table, a row a system; columns that are empty everywhere are left out.
+@dataclass(frozen=True)
+class Table:
+    """Cells to show; all rows are as long as the titles."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables_of(evaluation: Evaluation) -> tuple[Table, Table]:
+    """How good the hashtags are, and what they cover, a row a system, in percent.
+
+    The first table's last column compares the first system to each other. Columns that nobody asked
+    for are left out.
 
     Args:
-        evaluation: What to show, in percent; the last column compares the first system to each other.
+        evaluation: What to show.
     """
-    scores = evaluation.scores
-    columns = [
-        *_ALWAYS,
-        *((title, cell) for title, cell in _IF_ASKED if any(cell(value) for value in scores)),
-    ]
-    rows = [[cell(value) for _, cell in columns] for value in scores]
-    titles = [title for title, _ in columns]
+    quality, coverage = (_table(evaluation.scores, columns) for columns in (_QUALITY, _COVERAGE))
     if evaluation.comparisons:
-        titles.append("ROUGE-1: first minus it")
-        rows[0].append("")
-        for row, comparison in zip(rows[1:], evaluation.comparisons, strict=True):
-            row.append(difference(comparison["rouge_1"]))
-    return titles, rows
+        differences = ["", *(difference(comparison["rouge_1"]) for comparison in evaluation.comparisons)]
+        rows = zip(quality.rows, differences, strict=True)
+        quality = Table(
+            (*quality.titles, "first minus it, ROUGE-1"), tuple((*row, cell) for row, cell in rows)
+        )
+    return quality, coverage
+
+
+def _table(scores: Sequence[Scores], columns: Sequence[tuple[str, Cell]]) -> Table:
+    shown = [(title, cell) for title, cell in columns if any(cell(value) for value in scores)]
+    rows = tuple(tuple(cell(value) for _, cell in shown) for value in scores)
+    return Table(tuple(title for title, _ in shown), rows)
 
 
 def markdown(evaluations: Sequence[Evaluation]) -> str:
@@ -70,15 +85,15 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
         "docs/evaluation.md."
     ]
     for evaluation in evaluations:
-        blocks.append(_markdown_table(*table_of(evaluation)))
+        blocks += map(_markdown_table, tables_of(evaluation))
         if evaluation.comparisons:
             blocks.append(f"{evaluation.scores[0].system} minus the others, paired bootstrap:")
             names = list(evaluation.comparisons[0])
-            rows = [
-                [other.system, *(difference(comparison[name]) for name in names)]
+            rows = tuple(
+                (other.system, *(difference(comparison[name]) for name in names))
                 for other, comparison in zip(evaluation.scores[1:], evaluation.comparisons, strict=True)
-            ]
-            blocks.append(_markdown_table(["system", *names], rows))
+            )
+            blocks.append(_markdown_table(Table(("system", *names), rows)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -134,8 +149,8 @@ def _unseen(scores: Scores) -> str:
     return "" if scores.unseen_recalled is None else f"{scores.unseen_recalled} of {scores.num_unseen}"
 
 
-def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return "\n".join([line(titles), line(["---"] * len(titles)), *map(line, rows)])
+    return "\n".join([line(table.titles), line(["---"] * len(table.titles)), *map(line, table.rows)])

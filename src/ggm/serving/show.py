@@ -118,18 +118,18 @@ def print_settings(record: Any) -> None:
 
 
 def print_scores(evaluation: Evaluation) -> None:
-    """A table of systems, what is certain and what isn't beside each figure.
+    """Two tables of systems: how good their hashtags are, and what they cover.
 
     Args:
         evaluation: Of one system or several.
     """
-    from ggm.evaluation.report import table_of
+    from ggm.evaluation.report import tables_of
 
-    titles, rows = table_of(evaluation)
-    table = Table(*titles, box=None, padding=(0, 1))
-    for row in rows:
-        table.add_row(*map(escape, row))
-    out.print(table)
+    for cells in tables_of(evaluation):
+        table = Table(*cells.titles, box=None, padding=(0, 1))
+        for row in cells.rows:
+            table.add_row(*map(escape, row))
+        out.print(table)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from ggm.bundle import (
 from ggm.corpus.manifest import BadRow, Dataset, load_dataset, write_json_lines
 from ggm.errors import ConfigError, DataError
 from ggm.evaluation import metrics
-from ggm.evaluation.predict import predict
+from ggm.evaluation.predict import RANKED, predict
 from ggm.evaluation.predictions import Prediction, write_predictions
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.posts import FeaturedPosts, PostFeatures, featured_posts
@@ -453,7 +453,7 @@ def run_classifier(
     out.mkdir(parents=True, exist_ok=True)
     for split, posts in zip((VALIDATION, TEST), held_out, strict=True):
         inputs = classifier_features(posts, extractor, recipe.classifier)
-        ranked = classify(classifier, inputs, list(vocabulary), top_k=50)
+        ranked = classify(classifier, inputs, list(vocabulary), top_k=RANKED)
         write_predictions(
             out / f"{split}.jsonl",
             (
