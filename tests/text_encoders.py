@@ -78,14 +78,14 @@ def write_bart_encoder(folder: Path) -> Path:
     return _write(folder, BartModel(config), tokenizer)
 
 
-def write_deberta(folder: Path) -> Path:
+def write_deberta(folder: Path, *, model: Any = DebertaModel) -> Path:
     """As on the hub, its tokenizer names no longest input."""
     tokenizer = DebertaTokenizer(*_byte_level("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"))
     config = DebertaConfig(
         **SHAPE, vocab_size=len(tokenizer), max_position_embeddings=64, relative_attention=True,
         pos_att_type=["c2p", "p2c"], position_biased_input=False, type_vocab_size=0,
     )  # fmt: skip
-    return _write(folder, DebertaModel(config), tokenizer)
+    return _write(folder, model(config), tokenizer)
 
 
 def write_deberta_v2(folder: Path) -> Path:

@@ -16,14 +16,15 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, DebertaForSequenceClassification
 
 from ggm.errors import CheckpointError, ConfigError
 from ggm.evaluation.bert_layers import BEST_LAYERS, best_layer
 from ggm.evaluation.bertscore import DEFAULT_MODEL, BertScorer, load_bert_scorer
 from ggm.evaluation.metrics import word_texts
-from text_encoders import LAYERS, WORDS, WRITERS, write_gpt2, write_roberta
+from text_encoders import LAYERS, WORDS, WRITERS, write_deberta, write_gpt2, write_roberta
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,7 @@ def test_any_text_is_scored(scorers: dict[str, BertScorer], kind: str) -> None:
         "\u200d",
         "\ufe0f",
         "a\x00b",
+        "\ud800 x",
         "winter " * 700,
         "ﷺ" * 50,
         "🙂",
@@ -250,6 +252,15 @@ def test_layers(folders: dict[str, Path], kind: str) -> None:
     last = load_bert_scorer(str(folders[kind]))
     assert last.layer == LAYERS
     assert last(found, wanted).f1 == pytest.approx(values[-1])
+
+
+def test_a_checkpoint_with_a_head_as_the_papers_model_has(tmp_path: Path) -> None:
+    """microsoft/deberta-xlarge-mnli is a classifier; its head is left out."""
+    folder = write_deberta(tmp_path / "mnli", model=DebertaForSequenceClassification)
+    scorer = load_bert_scorer(str(folder), layer=2)
+    assert "classifier.weight" in load_file(folder / "model.safetensors")
+    assert not any("classifier" in name for name, _ in scorer._encoder.named_parameters())
+    assert scorer(["cold day"], ["cold day"]).f1 == pytest.approx([1])
 
 
 @pytest.mark.parametrize("layer", [0, 4, -1])

@@ -1,5 +1,7 @@
 """The bootstrap where its distribution is known, and against a loop that spells it out."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from ggm.evaluation import bootstrap
 from ggm.evaluation.bootstrap import (
     bootstrap_f1_of_means,
     bootstrap_mean,
+    bootstrap_means,
     bootstrap_ratio,
     paired_bootstrap,
     paired_bootstrap_f1_of_means,
@@ -84,6 +87,17 @@ def test_ratio_of_wholes_of_one_is_the_mean(scores: list[float]) -> None:
     assert bootstrap_ratio(scores, np.ones(len(scores)), num_resamples=50) == bootstrap_mean(
         scores, num_resamples=50
     )
+
+
+@given(posts=PAIRS, seed=st.integers(0, 20))
+@settings(max_examples=30, deadline=None)
+def test_several_means_are_each_as_if_alone(posts: list[tuple[float, float]], seed: int) -> None:
+    columns = dict(zip(("one", "other"), zip(*posts, strict=True), strict=True))
+    together = bootstrap_means(columns, num_resamples=40, confidence=0.8, seed=seed)
+    assert list(together) == ["one", "other"]
+    for name, values in columns.items():
+        alone = bootstrap_mean(values, num_resamples=40, confidence=0.8, seed=seed)
+        assert astuple(together[name]) == pytest.approx(astuple(alone), abs=1e-12)
 
 
 def harmonic(precision: float, recall: float) -> float:
@@ -233,6 +247,8 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
         with pytest.raises(ValueError, match="scores must be finite"):
             bootstrap_mean(bad)
         with pytest.raises(ValueError, match="scores must be finite"):
+            bootstrap_means({"bad": bad})
+        with pytest.raises(ValueError, match="scores must be finite"):
             bootstrap_ratio(bad, [1.0])
         with pytest.raises(ValueError, match="scores must be finite"):
             paired_bootstrap(bad, bad)
@@ -240,6 +256,8 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
         paired_bootstrap([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
         bootstrap_ratio([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
+        bootstrap_means({"one": [1.0, 2.0], "other": [1.0]})
     with pytest.raises(ValueError, match="wholes must not be negative"):
         bootstrap_ratio([1.0], [-1.0])
 
@@ -257,6 +275,7 @@ def test_arguments_out_of_range_are_refused(options: dict[str, float], message: 
         lambda: bootstrap_mean([1.0], **options),
         lambda: bootstrap_ratio([1.0], [1.0], **options),
         lambda: paired_bootstrap([1.0], [1.0], **options),
+        lambda: bootstrap_means({"one": [1.0]}, **options),
         lambda: bootstrap_f1_of_means([1.0], [1.0], **options),
         lambda: paired_bootstrap_f1_of_means(([1.0], [1.0]), ([1.0], [1.0]), **options),
     ):

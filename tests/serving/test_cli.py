@@ -428,7 +428,7 @@ def test_predict_and_score(run: Run, tiny_dataset: Path, tiny_bundle_dir: Path, 
     table = run("score", files["popular"], files["recommender"], "--top", 2)
     assert (table.status, table.err) == (0, "")
     head, first, second, *coverage = table.out.splitlines()
-    assert head.split()[:3] == ["system", "posts", "ROUGE-1"]
+    assert head.split()[:4] == ["system", "posts", "top", "ROUGE-1"]
     assert first.split()[:2] == ["popular", "2"]
     assert second.split()[:2] == ["recommender", "2"]
     assert "p=" in second

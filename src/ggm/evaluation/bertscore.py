@@ -141,7 +141,7 @@ class BertScorer:
     def _embed(self, texts: Sequence[str], token_weights: dict[int, float] | None) -> _Tokens:
         different = list(dict.fromkeys(texts))
         encoded = self._tokenizer(
-            [self._prefix + text.strip() for text in different],
+            [self._readable(text) for text in different],
             padding=True,
             truncation=True,
             max_length=self._max_tokens,
@@ -156,6 +156,10 @@ class BertScorer:
             mask.bool().to(device)[rows],
             self._weights(ids, mask, token_weights).to(device)[rows],
         )
+
+    def _readable(self, text: str) -> str:
+        """The text without halves of characters, which tokenizers refuse."""
+        return self._prefix + text.strip().encode("utf-8", "replace").decode()
 
     def _weights(self, ids: Tensor, mask: Tensor, token_weights: dict[int, float] | None) -> Tensor:
         """The weight of each token: (D, T)."""
@@ -172,9 +176,7 @@ class BertScorer:
         """Inverse document frequency by token id; at -1, that of a token in no reference."""
         counts: Counter[int] = Counter()
         for text in reference:
-            encoded = self._tokenizer(
-                self._prefix + text.strip(), truncation=True, max_length=self._max_tokens
-            )
+            encoded = self._tokenizer(self._readable(text), truncation=True, max_length=self._max_tokens)
             counts.update(set(encoded["input_ids"]))
         documents = len(reference) + 1
         weights = {token: log(documents / (count + 1)) for token, count in counts.items()}

@@ -15,9 +15,8 @@ from ggm.evaluation import metrics
 from ggm.evaluation.bootstrap import (
     Comparison,
     Interval,
-    Values,
     bootstrap_f1_of_means,
-    bootstrap_mean,
+    bootstrap_means,
     bootstrap_ratio,
     paired_bootstrap,
     paired_bootstrap_f1_of_means,
@@ -148,14 +147,6 @@ class Draws:
     confidence: float = 0.95
     seed: int = 0
 
-    def mean(self, scores: Values) -> Interval:
-        """See `bootstrap_mean`."""
-        return bootstrap_mean(scores, **asdict(self))
-
-    def share(self, parts: Values, wholes: Values) -> Interval:
-        """See `bootstrap_ratio`."""
-        return bootstrap_ratio(parts, wholes, **asdict(self))
-
 
 _DRAWS: Final = Draws()
 
@@ -220,32 +211,37 @@ def score_predictions(
         MissingDependencyError: If `rouge-score` isn't installed.
     """
     posts = predictions if isinstance(predictions, MeasuredPosts) else measure(predictions)
-    ranked = [prediction.hashtags for prediction in posts.predictions]
-    guided = [prediction.guidance for prediction in posts.predictions]
-    match, bert, wanted = posts.match, posts.bert, posts.wanted
-
-    def recalls(lists: metrics.HashtagLists) -> dict[int, Interval]:
-        return {k: draws.mean(metrics.recall_at(lists, reference=wanted, k=k)) for k in recall_at}
-
+    match, found, wanted, options = posts.match, posts.found, posts.wanted, asdict(draws)
+    lists = {"recall": [prediction.hashtags for prediction in posts.predictions]}
+    if any(prediction.guidance for prediction in posts.predictions):
+        lists["guidance"] = [prediction.guidance for prediction in posts.predictions]
+    values = {
+        "rouge_1": posts.rouge.rouge_1,
+        "rouge_2": posts.rouge.rouge_2,
+        "precision": match.precision,
+        "recall": match.recall,
+        "f1": match.f1,
+        "mean_count": metrics.num_predicted(found),
+    }
+    if posts.bert is not None:
+        bert = {"precision": posts.bert.precision, "recall": posts.bert.recall, "f1": posts.bert.f1}
+        values |= {f"bert_{name}": value for name, value in bert.items()}
+    for name, ranked in lists.items():
+        for k in recall_at:
+            values[f"{name}@{k}"] = metrics.recall_at(ranked, reference=wanted, k=k)
+    means = bootstrap_means(values, **options)
+    recalls = {name: {k: means.pop(f"{name}@{k}") for k in recall_at} for name in lists}
     recalled = None
     if unseen is not None:
-        recalled = len(metrics.unseen_recalled(posts.found, reference=wanted, unseen=unseen))
+        recalled = len(metrics.unseen_recalled(found, reference=wanted, unseen=unseen))
     return Scores(
         system=posts.system,
         num_posts=len(posts.predictions),
         top=posts.top,
-        rouge_1=draws.mean(posts.rouge.rouge_1),
-        rouge_2=draws.mean(posts.rouge.rouge_2),
-        precision=draws.mean(match.precision),
-        recall=draws.mean(match.recall),
-        f1=draws.mean(match.f1),
-        f1_of_means=bootstrap_f1_of_means(match.precision, match.recall, **asdict(draws)),
-        recall_at=recalls(ranked),
-        guidance_recall_at=recalls(guided) if any(guided) else {},
-        mean_count=draws.mean(metrics.num_predicted(posts.found)),
-        bert_precision=None if bert is None else draws.mean(bert.precision),
-        bert_recall=None if bert is None else draws.mean(bert.recall),
-        bert_f1=None if bert is None else draws.mean(bert.f1),
+        **means,
+        f1_of_means=bootstrap_f1_of_means(match.precision, match.recall, **options),
+        recall_at=recalls["recall"],
+        guidance_recall_at=recalls.get("guidance", {}),
         novel=None if known is None else _novel_scores(posts, known, draws),
         unseen_recalled=recalled,
         num_unseen=None if unseen is None else len(set(map(key, unseen))),
@@ -293,13 +289,15 @@ def compare_predictions(
 
 
 def _novel_scores(posts: MeasuredPosts, known: Collection[str], draws: Draws) -> NovelScores:
+    options = asdict(draws)
     gain = open_set_gain(posts.found, reference=posts.wanted, known=known)
+    formed = num_well_formed(posts.found, known=known)
+    means = bootstrap_means({"gain_exact": gain.exact, "gain_soft": gain.soft}, **options)
     return NovelScores(
-        share=draws.share(gain.num_novel, metrics.num_predicted(posts.found)),
-        well_formed=draws.share(num_well_formed(posts.found, known=known), gain.num_novel),
-        credited=draws.share(gain.num_credited, gain.num_novel),
-        gain_exact=draws.mean(gain.exact),
-        gain_soft=draws.mean(gain.soft),
+        share=bootstrap_ratio(gain.num_novel, metrics.num_predicted(posts.found), **options),
+        well_formed=bootstrap_ratio(formed, gain.num_novel, **options),
+        credited=bootstrap_ratio(gain.num_credited, gain.num_novel, **options),
+        **means,
     )
 
 

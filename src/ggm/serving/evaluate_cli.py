@@ -79,7 +79,7 @@ def score_command(
     systems = [read_predictions(path) for path in files]
     known = None
     if known_from is not None:
-        posts = load_dataset(known_from, on_bad_row=_ignore).split("train")
+        posts = load_dataset(known_from, check_videos=False, on_bad_row=_ignore).split("train")
         known = {hashtag for post in posts for hashtag in post.hashtags}
     with progress_bars() as bar:
         scorer, facts = (
