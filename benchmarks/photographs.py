@@ -25,7 +25,7 @@ from ggm.bundle import load_bundle
 from ggm.evaluation.metrics import recall_at
 from ggm.hashtags import Vocabulary
 from ggm.records import Frames, Video, VideoFeatures
-from ggm.training.runs import open_features
+from ggm.training.dataset import open_features
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 MIN_COLOURS = 3000  # cartoons have fewer

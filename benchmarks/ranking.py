@@ -25,7 +25,7 @@ from ggm.evaluation.metrics import exact_match
 from ggm.generator.decoding import generate
 from ggm.ranking import Candidate, RankingConfig, best_beam, join
 from ggm.records import VideoFeatures
-from ggm.training.runs import open_features
+from ggm.training.dataset import open_features
 
 WEIGHTS = (0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 60.0)
 TOP = 5

@@ -56,8 +56,15 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
-    "typer": ("ggm.serving.cli", "ggm.serving.import_cli", "ggm.serving.evaluate_cli"),
     "datasets": ("ggm.corpus.importers.huggingface",),
+    "matplotlib": ("ggm.corpus.plots",),
+    "pyarrow": ("ggm.corpus.parquet",),
+    "typer": (
+        "ggm.serving.cli",
+        "ggm.serving.data_cli",
+        "ggm.serving.evaluate_cli",
+        "ggm.serving.import_cli",
+    ),
     "wordninja": ("ggm.hashtags",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
@@ -178,7 +185,10 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-HEAVY = ("torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "datasets")
+HEAVY = (
+    "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
+    "matplotlib", "datasets",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ggm.errors import DataError, MediaFormatError, MediaNotFoundError
-from ggm.features.cache import FeatureCache, extract_all
+from ggm.errors import DataError, MediaNotFoundError
+from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor
 from ggm.records import Video, VideoFeatures
 
@@ -93,6 +92,7 @@ def test_a_video_is_known_by_its_content(
     cache.put(clip, features)
     renamed = clip.rename(tmp_path / "renamed.mp4")
     assert renamed in cache
+    assert cache.get(renamed) is not None
     renamed.write_bytes(b"another video")
     assert renamed not in cache
 
@@ -114,22 +114,44 @@ def test_another_encoder_has_its_own_features(
     assert clip not in FeatureCache(cache.folder, "another fingerprint")
 
 
-def test_files_lie_in_folders_of_two_letters(
-    cache: FeatureCache, clip: Path, features: VideoFeatures
-) -> None:
-    cache.put(clip, features)
-    (file,) = (path for path in cache.folder.rglob("*") if path.is_file())
-    assert file == cache.file_of(clip)
-    assert file.parent.name == file.name[:2]
-    assert file.suffix == ".safetensors"
+def shards(cache: FeatureCache, part: str) -> list[Path]:
+    return sorted((cache.folder / cache.extractor_fingerprint[:16] / part).glob("*.safetensors"))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "one bit", "another format", "directory"])
-def test_a_damaged_file_is_computed_anew(
-    cache: FeatureCache, clip: Path, features: VideoFeatures, tiny: FeatureExtractor, damage: str
+def test_what_was_put_is_what_will_be_got(cache: FeatureCache, clip: Path, features: VideoFeatures) -> None:
+    """Token by token, before it is written and afterwards."""
+    kept = cache.put(clip, features)
+    for _ in range(2):
+        found = cache.get(clip)
+        assert found is not None
+        for name in ("frame_embeddings", "frame_pooled", "frame_tokens", "sound_tokens"):
+            assert getattr(found, name).dtype == getattr(kept, name).dtype
+            assert np.array_equal(getattr(found, name), getattr(kept, name))
+        cache.flush()
+    assert len(shards(cache, "pooled")) == len(shards(cache, "tokens")) == 1
+
+
+def test_the_pooled_part_is_read_alone(cache: FeatureCache, clip: Path, features: VideoFeatures) -> None:
+    assert cache.pooled(clip) is None
+    with cache:
+        cache.put(clip, features)
+    for shard in shards(cache, "tokens"):
+        shard.unlink()
+    found = cache.pooled(clip)
+    assert found is not None
+    assert np.array_equal(found.frame_embeddings, features.frame_embeddings)
+    assert np.array_equal(found.frame_pooled, features.frame_pooled)
+    assert FeatureCache(cache.folder, cache.extractor_fingerprint).get(clip) is None
+
+
+@pytest.mark.parametrize("part", ["pooled", "tokens"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "one bit"])
+def test_damaged_features_are_missed(
+    cache: FeatureCache, clip: Path, features: VideoFeatures, part: str, damage: str
 ) -> None:
-    cache.put(clip, features)
-    file = cache.file_of(clip)
+    with cache:
+        cache.put(clip, features)
+    (file,) = shards(cache, part)
     content = file.read_bytes()
     match damage:
         case "truncated":
@@ -140,21 +162,32 @@ def test_a_damaged_file_is_computed_anew(
             file.write_bytes(b"not a tensor in sight")
         case "one bit":
             file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        case "another format":
-            file.write_bytes(content.replace(b'"format":"1"', b'"format":"0"'))
-        case "directory":
-            file.unlink()
-            file.mkdir()
-    assert cache.get(clip) is None
-    if damage != "directory":
-        assert extract_all([clip], tiny, cache, decode=decode) == {}
-        assert clip in cache
+    with FeatureCache(cache.folder, cache.extractor_fingerprint) as other:
+        assert other.get(clip) is None
+        assert clip not in other
+        assert (other.pooled(clip) is None) is (part == "pooled")
+        other.put(clip, features)
+        assert other.get(clip) is not None
+
+
+def test_a_file_for_each_video_as_there_used_to_be_is_passed_over(
+    cache: FeatureCache, clip: Path, features: VideoFeatures
+) -> None:
+    old = cache.folder / cache.extractor_fingerprint[:16] / "ab" / f"ab{'0' * 38}.safetensors"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"of an earlier version")
+    with cache:
+        assert cache.get(clip) is None
+        cache.put(clip, features)
+        assert cache.get(clip) is not None
+    assert old.read_bytes() == b"of an earlier version"
 
 
 def test_a_missing_video_is_named(cache: FeatureCache, tmp_path: Path, features: VideoFeatures) -> None:
-    for use in (cache.get, cache.file_of, lambda path: cache.put(path, features)):
+    for use in (cache.get, cache.pooled, cache.__contains__, lambda path: cache.put(path, features)):
         with pytest.raises(MediaNotFoundError, match=r"absent\.mp4: cannot read the video"):
             use(tmp_path / "absent.mp4")
+    assert 7 not in cache
 
 
 def test_a_full_disk_is_said(
@@ -164,98 +197,51 @@ def test_a_full_disk_is_said(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(DataError, match=r"No space left on device; free some space"):
+    for finish in (cache.flush, cache.close):
         cache.put(clip, features)
-    assert [path for path in cache.folder.rglob("*") if path.is_file()] == []  # nothing half-written
+        with pytest.raises(DataError, match=r"No space left on device; free some space"):
+            finish()
+    assert [path for path in cache.folder.rglob("*.*") if path.is_file()] == []  # nothing half-written
 
 
-def test_extract_all_decodes_each_new_video_once(
-    cache: FeatureCache, video_files: list[Path], tiny: FeatureExtractor
+def test_a_bounded_cache_loses_tokens_first(
+    tmp_path: Path, tiny: FeatureExtractor, features: VideoFeatures
 ) -> None:
-    decoded: list[Path] = []
-    progress: list[tuple[int, int]] = []
+    """Pooled features are a small part: whoever bounds the cache can still train a retriever quickly."""
+    clips = []
+    for number in range(200):
+        clips.append(tmp_path / f"{number}.mp4")
+        clips[-1].write_bytes(f"{number}".encode())
+    with FeatureCache(tmp_path / "cache", tiny.fingerprint, max_bytes=200_000) as cache:
+        for clip in clips:
+            cache.put(clip, features)
+    with FeatureCache(tmp_path / "cache", tiny.fingerprint, max_bytes=200_000) as cache:
+        files = [file for part in ("pooled", "tokens") for file in shards(cache, part)]
+        assert 100_000 < sum(file.stat().st_size for file in files) <= 200_000
+        pooled = [cache.pooled(clip) is not None for clip in clips]
+        complete = [cache.get(clip) is not None for clip in clips]
+        assert sum(pooled) > 150
+        assert 20 < sum(complete) < 60
+        assert [clip in cache for clip in clips] == pooled  # no reason to decode them all again
+    with FeatureCache(tmp_path / "cache", tiny.fingerprint) as unbounded:
+        assert [clip in unbounded for clip in clips] == complete
 
-    def counting(path: Path) -> Video:
-        decoded.append(path)
-        assert threading.current_thread() is not threading.main_thread()
-        return decode(path)
 
-    cache.put(video_files[1], tiny.extract(decode(video_files[1])))
-    paths = [*video_files, video_files[0]]
-    errors = extract_all(paths, tiny, cache, decode=counting, progress=lambda *step: progress.append(step))
-    assert errors == {}
-    assert decoded == [video_files[0], video_files[2], video_files[3]]
-    assert progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    for path in video_files:
-        found = cache.get(path)
-        assert found is not None
-        np.testing.assert_allclose(found.frame_pooled, tiny.extract(decode(path)).frame_pooled, atol=1e-5)
-
-
-def test_one_bad_video_does_not_stop_the_rest(
-    cache: FeatureCache, video_files: list[Path], tiny: FeatureExtractor, tmp_path: Path
+def test_a_cache_that_was_larger_is_cut_down(
+    tmp_path: Path, tiny: FeatureExtractor, features: VideoFeatures, video_files: list[Path]
 ) -> None:
-    absent = tmp_path / "absent.mp4"
-    broken = video_files[1]
-
-    def failing(path: Path) -> Video:
-        if path == broken:
-            raise MediaFormatError(f"{path}: not a video")
-        return decode(path)
-
-    errors = extract_all([absent, *video_files], tiny, cache, decode=failing)
-    assert {path: type(error) for path, error in errors.items()} == {
-        absent: MediaNotFoundError,
-        broken: MediaFormatError,
-    }
-    assert [path in cache for path in video_files] == [True, False, True, True]
+    for clip in video_files:
+        with FeatureCache(tmp_path / "cache", tiny.fingerprint) as unbounded:
+            unbounded.put(clip, features)
+    with FeatureCache(tmp_path / "cache", tiny.fingerprint, max_bytes=12_000) as cache:
+        assert all(clip in cache for clip in video_files)
+        cache.flush()
+        files = [file for part in ("pooled", "tokens") for file in shards(cache, part)]
+        assert sum(file.stat().st_size for file in files) <= 12_000
+        assert [cache.pooled(clip) is None for clip in video_files] == [False] * 4
+        assert cache.get(video_files[0]) is None
 
 
-def test_a_bug_is_no_bad_video(cache: FeatureCache, video_files: list[Path], tiny: FeatureExtractor) -> None:
-    def buggy(path: Path) -> Video:
-        raise NameError("a bug")
-
-    with pytest.raises(NameError):
-        extract_all(video_files, tiny, cache, decode=buggy)
-
-
-def test_a_cache_that_cannot_be_written_stops_the_run(
-    video_files: list[Path], tiny: FeatureExtractor, tmp_path: Path
-) -> None:
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    decoded: list[Path] = []
-
-    def counting(path: Path) -> Video:
-        decoded.append(path)
-        return decode(path)
-
-    with pytest.raises(DataError, match="cannot write the feature cache"):
-        extract_all(video_files, tiny, FeatureCache(tmp_path / "cache", "f"), decode=counting)
-    assert len(decoded) <= 3  # what was under way, not all
-
-
-def test_decoding_stays_a_bounded_number_ahead(
-    cache: FeatureCache, tmp_path: Path, tiny: FeatureExtractor
-) -> None:
-    paths = []
-    for seed in range(12):
-        paths.append(tmp_path / f"{seed}.mp4")
-        paths[-1].write_bytes(f"{seed}".encode())
-    decoded = 0
-    ahead: list[int] = []
-
-    def counting(path: Path) -> Video:
-        nonlocal decoded
-        decoded += 1
-        return decode(path)
-
-    def watch(done: int, total: int) -> None:
-        time.sleep(0.01)
-        ahead.append(decoded - done)
-
-    assert extract_all(paths, tiny, cache, decode=counting, progress=watch) == {}
-    assert max(ahead) <= 3
-
-
-def test_nothing_to_do(cache: FeatureCache, tiny: FeatureExtractor) -> None:
-    assert extract_all([], tiny, cache, decode=decode) == {}
+def test_a_bound_is_positive(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="max_bytes must be positive, got 0"):
+        FeatureCache(tmp_path, "f", max_bytes=0)

@@ -29,7 +29,7 @@ def log_probs_of(generator: Generator, single: GeneratorBatch, ids: list[int]) -
     """(L, vocabulary): of the first token, of the second after the first, ... by one full pass each."""
     rows = []
     with torch.no_grad():
-        memory = generator.encode(single)
+        memory = generator.encode(single).states
         for length in range(len(ids)):
             logits = generator.text_model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=memory),
@@ -102,7 +102,7 @@ def test_equals_transformers_own_greedy_search(trained: Any) -> None:
     generator, batch = trained["bart"]
     with torch.no_grad():
         sequences = generator.text_model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=generator.encode(batch)),
+            encoder_outputs=BaseModelOutput(last_hidden_state=generator.encode(batch).states),
             attention_mask=batch.attention_mask,
             generation_config=GenerationConfig(max_new_tokens=32, do_sample=False, no_repeat_ngram_size=3),
         )

@@ -33,7 +33,7 @@ def test_equation_4(family: str, make_generator: Any, mixed_batch: Any) -> None:
             input_ids=batch.input_ids, attention_mask=batch.attention_mask
         ).last_hidden_state
         expected = generator.text_attention(t, v, memory_mask=mask) + t
-        assert torch.equal(generator.encode(batch), expected)
+        assert torch.equal(generator.encode(batch).states, expected)
         assert not torch.equal(expected, t)
 
 
@@ -110,7 +110,7 @@ def test_a_model_without_sound_ignores_it(make_generator: Any, mixed_batch: Any)
     batch, _ = mixed_batch(generator)
     absent = GeneratorBatch(batch.input_ids, batch.attention_mask, batch.frame_tokens, batch.frame_mask)
     with torch.no_grad():
-        assert torch.equal(generator.encode(batch), generator.encode(absent))
+        assert torch.equal(generator.encode(batch).states, generator.encode(absent).states)
 
 
 @families
@@ -407,7 +407,7 @@ def test_activation_checkpointing_changes_no_gradient(
 def test_runs_in_bfloat16(make_generator: Any, mixed_batch: Any, posts: Any) -> None:
     generator = make_generator("bart").to(torch.bfloat16)
     batch, _ = mixed_batch(generator)
-    assert generator.encode(batch).dtype == torch.bfloat16
+    assert generator.encode(batch).states.dtype == torch.bfloat16
     loss = generator.loss(batch, labels_of(generator, posts))
     assert loss.dtype == torch.float32
     assert torch.isfinite(loss)
@@ -418,7 +418,7 @@ def test_reusing_an_encoder_output_is_the_callers_own_object(make_generator: Any
     generator = make_generator("bart")
     batch, _ = mixed_batch(generator)
     with torch.no_grad():
-        wrapped = BaseModelOutput(last_hidden_state=generator.encode(batch))
+        wrapped = BaseModelOutput(last_hidden_state=generator.encode(batch).states)
         generator.text_model.generate(
             encoder_outputs=wrapped, attention_mask=batch.attention_mask, num_beams=3, max_new_tokens=2
         )

@@ -299,3 +299,28 @@ def test_a_process_that_died_before_its_first_request_is_replaced(tmp_path: Path
         worker._process._popen.kill()
         worker._process._popen.wait()
         assert len(worker.decode(path).frames) == 2
+
+
+def test_a_process_can_be_waited_for(clip) -> None:
+    with DecodingWorker() as worker:
+        worker.ensure_started()
+        pid = pid_of(worker)
+        worker.ensure_started()
+        worker.decode(clip)
+        assert pid_of(worker) == pid
+        os.kill(pid, signal.SIGKILL)
+        worker._process._popen.wait()
+        worker.ensure_started()
+        assert pid_of(worker) != pid
+
+
+def test_a_process_that_can_not_be_started_is_no_fault_of_a_file(monkeypatch) -> None:
+    def refuse(*_, **__):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with (
+        DecodingWorker() as worker,
+        pytest.raises(MediaError, match="can't be started: Resource temporarily"),
+    ):
+        worker.ensure_started()

@@ -159,7 +159,23 @@ def test_standardise_takes_mean_and_deviation_of_training_frames() -> None:
     torch.testing.assert_close(retriever.pooled_std, torch.ones(2))
 
 
+@settings(max_examples=30)
+@given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=6), scale=st.floats(1e-3, 1e3))
+def test_standardise_takes_frames_in_parts(sizes: list[int], scale: float) -> None:
+    """The same as all at once, far from zero too."""
+    torch.manual_seed(0)
+    frames = torch.randn(sum(sizes), 4) * scale + 1000
+    retriever = Retriever(CONFIG)
+    retriever.standardise(iter(frames.split(sizes)))
+    deviation = frames.double().std(0, correction=0)
+    expected = deviation + 0.05 * deviation.mean() if len(frames) > 1 else torch.ones(4)
+    torch.testing.assert_close(retriever.pooled_mean, frames.double().mean(0).float(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(retriever.pooled_std, expected.float(), rtol=1e-6, atol=0)
+
+
 def test_standardise_refuses_what_would_spoil_it() -> None:
+    with pytest.raises(ValueError, match="at least one part"):
+        Retriever(CONFIG).standardise([])
     retriever = Retriever(CONFIG)
     with pytest.raises(ValueError, match=r"frame_pooled must be \(any, 4\), got \(3, 5\)"):
         retriever.standardise(torch.zeros(3, 5))

@@ -425,6 +425,16 @@ def test_predict_and_score(run: Run, tiny_dataset: Path, tiny_bundle_dir: Path, 
     popular = read_predictions(files["popular"])[0].hashtags
     assert popular == tuple(reversed(HASHTAGS))
 
+    bounded = tmp_path / "bounded.jsonl"
+    small = ("--cache", tmp_path / "small", "--cache-size", "2kB")  # holds next to nothing
+    result = run("predict", tiny_bundle_dir, "--data", tiny_dataset, *small, "--out", bounded)
+    assert result.status == 0
+    assert read_predictions(bounded) == read_predictions(files["generator"])
+    assert sum(file.stat().st_size for file in (tmp_path / "small").rglob("*.safetensors")) <= 2000
+    wrong = run("predict", tiny_bundle_dir, *common, "--out", bounded, "--cache-size", "much")
+    assert wrong.status == 2
+    assert "'much' is no size" in wrong.err
+
     table = run("score", files["popular"], files["recommender"], "--top", 2)
     assert (table.status, table.err) == (0, "")
     head, first, second, *coverage = table.out.splitlines()

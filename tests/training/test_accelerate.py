@@ -15,8 +15,9 @@ import pytest
 import ggm
 from checkpoints import write_base_checkpoints
 from ggm.bundle import load_bundle
+from ggm.training.generator_runs import run_generator
 from ggm.training.recipes import CheckpointSettings, Recipe
-from ggm.training.runs import run_generator, run_retriever
+from ggm.training.runs import run_retriever
 from recipe_files import toml
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 import ggm.training.classifier as classifier_module
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts
+from ggm.features.posts import FeaturedPosts, pooled_chunks
 from ggm.records import Post
 from ggm.training.classifier import HashtagClassifier, classifier_features, classify, train_classifier
 from ggm.training.recipes import ClassifierRecipe, Recipe
@@ -73,6 +74,14 @@ def test_features_are_the_mean_over_frames_and_the_description(
     ):
         found = classifier_features(train, extractor, ClassifierRecipe(inputs=inputs))  # type: ignore[arg-type]
         assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_features_are_read_some_posts_at_a_time(
+    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = classifier_features(train, extractor, recipe.classifier)
+    monkeypatch.setattr(classifier_module, "pooled_chunks", partial(pooled_chunks, chunk=5))
+    assert np.array_equal(classifier_features(train, extractor, recipe.classifier), whole)
 
 
 def test_it_learns_what_the_videos_show(

@@ -16,7 +16,7 @@ from ggm.bundle import Bundle, build_generator, load_bundle
 from ggm.corpus.manifest import load_dataset
 from ggm.errors import CheckpointError, ConfigError, DataError
 from ggm.features.extract import FeatureExtractor, load_extractor
-from ggm.features.posts import FeaturedPosts, featured_posts, pooled_features
+from ggm.features.posts import FeaturedPosts, featured_posts, stack_pooled
 from ggm.features.profiles import Profile
 from ggm.features.text import TextModelConfig, load_text_model
 from ggm.features.trained import encoder_state, load_encoder_state
@@ -28,10 +28,11 @@ from ggm.recommend import Recommender
 from ggm.records import Guidance, Hit
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
 from ggm.training.generator import GenerationCollator, GenerationStep
+from ggm.training.generator_runs import run_generator
 from ggm.training.pairs import PairDraws
 from ggm.training.recipes import CheckpointSettings, OptimiserSettings, Recipe, RetrieverRecipe
 from ggm.training.retriever import ContrastiveStep, PairCollator, untrained_retriever
-from ggm.training.runs import run_generator, run_retriever
+from ggm.training.runs import run_retriever
 from ggm.training.targets import hashtag_indices, vocabulary_of
 from ggm.training.towers import TowerCollator, TowerStep, train_towers
 from ggm.training.trainer import Draw
@@ -133,7 +134,8 @@ class TestTowers:
         live = TowerStep(retriever, fresh.frames, fresh.hashtags).eval()
         loss = live(**TowerCollator(decoded, pairs, hashtags, fresh)(DRAWS))["loss"]
         embedded = torch.from_numpy(fresh.embed_hashtags(hashtags))
-        frozen = PairCollator(pooled_features(featured), places, embedded, recipe=settings, seed=3)
+        pooled = stack_pooled([featured.pooled(index) for index in range(len(featured))])
+        frozen = PairCollator(pooled, pairs, embedded)
         expected = ContrastiveStep(retriever)(**frozen(DRAWS))["loss"]
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
         assert loss.requires_grad

@@ -79,7 +79,7 @@ def listened(
         seed=seed,
     )
     listener = Listener(collate.texts.layout)
-    collate.layout = listener  # type: ignore[assignment]
+    collate.texts.layout = listener  # type: ignore[assignment]
     return collate, listener
 
 

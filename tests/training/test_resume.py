@@ -248,7 +248,7 @@ import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from ggm.training.recipes import load_recipe
-from ggm.training.runs import run_generator
+from ggm.training.generator_runs import run_generator
 recipe, data, cache, retriever, out = sys.argv[1:]
 run_generator(load_recipe(recipe), Path(data), Path(out), retriever=Path(retriever), cache=Path(cache))
 """

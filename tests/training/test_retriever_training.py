@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 import ggm.training.retriever as retriever_training
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, PooledFeatures
+from ggm.features.posts import FeaturedPosts, PooledFeatures, StoredPooled, pooled_chunks
 from ggm.records import Guidance
 from ggm.retriever.loss import false_negative_mask
 from ggm.retriever.model import Retriever
+from ggm.training.pairs import PairDraws
 from ggm.training.recipes import Recipe, RetrieverRecipe
 from ggm.training.retriever import (
     PairCollator,
@@ -45,7 +48,9 @@ def collator(places: list[list[int]], *, seed: int = 0, **settings: float) -> Pa
     """Hashtag j is embedded as (j, j, j)."""
     count = 1 + max(max(row) for row in places)
     hashtags = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3)
-    return PairCollator(pooled(len(places)), places, hashtags, recipe=RetrieverRecipe(**settings), seed=seed)  # type: ignore[arg-type]
+    recipe = RetrieverRecipe(**settings)  # type: ignore[arg-type]
+    pairs = PairDraws(places, num_hashtags=len(hashtags), recipe=recipe, seed=seed)
+    return PairCollator(pooled(len(places)), pairs, hashtags)
 
 
 def drawn(batch: dict[str, torch.Tensor]) -> list[int]:
@@ -110,6 +115,31 @@ def test_same_seed_same_retriever_other_seed_another(
     losses = [result.losses for _, result in runs]
     assert weights[0] == weights[1] != weights[2]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_features_that_do_not_fit_into_memory_teach_the_same(
+    train: FeaturedPosts,
+    extractor: FeatureExtractor,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Read from the cache in each step, and measured some posts at a time: to the last bit."""
+    in_memory, _ = trained(train, extractor, recipe.retriever, tmp_path / "memory")
+    read: list[Sequence[int]] = []
+
+    class Spy(StoredPooled):
+        def rows(self, indices: Sequence[int]) -> PooledFeatures:
+            read.append(indices)
+            return super().rows(indices)
+
+    monkeypatch.setattr(retriever_training, "StoredPooled", Spy)
+    monkeypatch.setattr(retriever_training, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(retriever_training, "pooled_chunks", partial(pooled_chunks, chunk=5))
+    on_disk, _ = trained(train, extractor, recipe.retriever, tmp_path / "disk")
+    assert {len(rows) for rows in read} == {recipe.retriever.optimiser.batch_size}
+    for name, value in in_memory.state_dict().items():
+        assert torch.equal(value, on_disk.state_dict()[name]), name
 
 
 def test_a_post_without_a_known_hashtag_is_left_out_of_the_pairs(

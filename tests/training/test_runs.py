@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import ggm.training.runs as runs
+import ggm.training.generator_runs as generator_runs
 from ggm.bundle import Bundle, load_bundle, save_bundle
 from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.errors import BundleError, ConfigError, DataError
@@ -22,8 +22,10 @@ from ggm.features.posts import FeaturedPosts
 from ggm.hashtags import Vocabulary
 from ggm.recommend import Recommender
 from ggm.records import Guidance, Post
+from ggm.training.dataset import Features, open_features
+from ggm.training.generator_runs import run_generator
 from ggm.training.recipes import CheckpointSettings, Recipe
-from ggm.training.runs import Features, open_features, run_classifier, run_generator, run_retriever
+from ggm.training.runs import run_classifier, run_retriever
 
 Damage = Callable[[Path], None]
 
@@ -128,18 +130,16 @@ def test_weights_in_memory_are_those_that_float16_keeps(
 
 
 class GuidanceSpy:
-    """Takes the place of `train_generator` and remembers its guidance."""
+    """Takes the place of `GenerationCollator` and remembers its guidance."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.guidance: list[Guidance] = []
-        self.real = runs.train_generator
-        monkeypatch.setattr(runs, "train_generator", self)
+        self.real = generator_runs.GenerationCollator
+        monkeypatch.setattr(generator_runs, "GenerationCollator", self)
 
-    def __call__(
-        self, generator: Any, data: FeaturedPosts, guidance: list[Guidance], *args: Any, **named: Any
-    ) -> Any:
+    def __call__(self, data: FeaturedPosts, guidance: list[Guidance], *args: Any, **named: Any) -> Any:
         self.guidance = guidance
-        return self.real(generator, data, guidance, *args, **named)
+        return self.real(data, guidance, *args, **named)
 
 
 @pytest.mark.parametrize("source", ["none", "retriever", "cross_fitted"])
@@ -153,13 +153,13 @@ def test_guidance_in_training_comes_from_where_the_recipe_says(
     source: str,
 ) -> None:
     fitted: list[dict[str, Any]] = []
-    real = runs.cross_fitted_guidance
+    real = generator_runs.cross_fitted_guidance
 
     def spy(*args: Any, **named: Any) -> list[Guidance]:
         fitted.append(named)
         return real(*args, **named)
 
-    monkeypatch.setattr(runs, "cross_fitted_guidance", spy)
+    monkeypatch.setattr(generator_runs, "cross_fitted_guidance", spy)
     heard = GuidanceSpy(monkeypatch)
     settings = replace(quick.generator, guidance=source, folds=2, top_k=3)  # type: ignore[arg-type]
     bundle = run_generator(
@@ -186,6 +186,37 @@ def test_guidance_in_training_comes_from_where_the_recipe_says(
     assert [(call["folds"], call["top_k"]) for call in fitted] == (
         [(2, 3)] if source == "cross_fitted" else []
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "own_parts"),
+    [
+        ({"inputs": "description"}, set()),
+        ({"inputs": "video", "hears": False}, {"video_projection"}),
+        ({"guidance": "none", "hears": False}, {"text_attention"}),
+        ({"guidance": "none"}, {"text_attention", "video_encoder"}),
+    ],
+    ids=["BART", "TrOCR-FiD", "VG-BART", "unguided"],
+)
+def test_the_papers_generative_baselines_are_settings(
+    quick: Recipe,
+    tiny_dataset: Path,
+    retriever: Path,
+    cache: Path,
+    tmp_path: Path,
+    change: dict[str, Any],
+    own_parts: set[str],
+) -> None:
+    recipe = replace(quick, generator=replace(quick.generator, **change))
+    bundle = run_generator(recipe, tiny_dataset, tmp_path / "out", retriever=retriever, cache=cache)
+    assert bundle.generator is not None
+    names = {name.split(".")[0] for name, _ in bundle.generator.named_parameters()}
+    assert names - {"text_model"} == own_parts
+    assert bundle.generator.config.top_k == (
+        recipe.generator.top_k if change == {"inputs": "description"} else 0
+    )
+    before = predictions(bundle, tiny_dataset, cache)
+    assert predictions(load_bundle(tmp_path / "out"), tiny_dataset, cache) == before
 
 
 def test_a_recipe_of_another_profile_than_the_retrievers_is_refused(
@@ -294,7 +325,9 @@ def test_the_classifier_writes_predictions_that_can_be_scored(
 def test_a_missing_split_is_found_before_the_classifier_trains(
     quick: Recipe, own_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "train_classifier", lambda *args, **named: pytest.fail("it was trained"))
+    monkeypatch.setattr(
+        "ggm.training.runs.train_classifier", lambda *args, **named: pytest.fail("it was trained")
+    )
     write_manifest(
         [p for p in load_dataset(own_dataset).posts if p.split != "test"], own_dataset / "manifest.jsonl"
     )

@@ -1,7 +1,8 @@
-"""Manifests: JSON Lines, one post a line. A dataset is a folder with a manifest and its videos.
+"""Manifests: JSON Lines or Parquet, one post a row. A dataset is a folder with a manifest and its videos.
 
 folder/
   manifest.jsonl     {"id", "video", "description", "hashtags", "author"?, "created_at"?, "split"?}
+                     or manifest.parquet, with the same fields as columns
   dataset.json       how it was made, if known
   videos/            or wherever the manifest's paths lead, from the folder
 """
@@ -10,36 +11,40 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ggm.errors import DataError, HashtagError
-from ggm.hashtags import key, normalise
+from ggm.corpus import jsonlines, parquet
+from ggm.corpus.jsonlines import write_json, write_json_lines
+from ggm.corpus.rows import BadRow, Problem, RawRow, RowError, to_rows
+from ggm.errors import DataError
 from ggm.records import Post
 
+__all__ = [
+    "MANIFEST_NAME",
+    "MANIFEST_NAMES",
+    "METADATA_NAME",
+    "BadRow",
+    "Dataset",
+    "claim_folder",
+    "count_rows",
+    "derive_metadata",
+    "find_manifest",
+    "load_dataset",
+    "manifest_name_like",
+    "read_manifest",
+    "read_metadata",
+    "read_raw_rows",
+    "write_json",
+    "write_json_lines",
+    "write_manifest",
+]
+
 MANIFEST_NAME = "manifest.jsonl"
+MANIFEST_NAMES = (MANIFEST_NAME, "manifest.parquet")
 METADATA_NAME = "dataset.json"
-
-_FIELDS = frozenset({"id", "video", "description", "hashtags", "author", "created_at", "split"})
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row of a manifest that can't be used.
-
-    Args:
-        number: Counted from 1.
-        reason: What is wrong with it.
-        text: The row itself.
-    """
-
-    number: int
-    reason: str
-    text: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,17 +55,22 @@ class Dataset:
         folder: Where it lies.
         posts: All of them, in the manifest's order.
         metadata: What ``dataset.json`` says; empty without it.
+        rows: Of each post the row of the manifest, from 1; empty where that isn't known.
     """
 
     folder: Path
     posts: tuple[Post, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[int, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[Post, ...]]:
         """Posts by the name of their split, in the manifest's order; those without one left out."""
-        names = dict.fromkeys(post.split for post in self.posts if post.split is not None)
-        return {name: tuple(post for post in self.posts if post.split == name) for name in names}
+        parts: dict[str, list[Post]] = {}
+        for post in self.posts:
+            if post.split is not None:
+                parts.setdefault(post.split, []).append(post)
+        return {name: tuple(part) for name, part in parts.items()}
 
     def split(self, name: str) -> tuple[Post, ...]:
         """The posts of one split.
@@ -78,6 +88,63 @@ class Dataset:
         return f"Dataset({str(self.folder)!r}, posts={len(self.posts)}{', ' + sizes if sizes else ''})"
 
 
+def find_manifest(dataset: Path | str) -> Path:
+    """The manifest of a dataset.
+
+    Args:
+        dataset: Its folder, or the manifest itself.
+
+    Returns:
+        The manifest; ``manifest.jsonl`` where there is none, which reading it will say.
+
+    Raises:
+        DataError: If the folder holds two.
+    """
+    dataset = Path(dataset)
+    if dataset.is_file():
+        return dataset
+    found = [dataset / name for name in MANIFEST_NAMES if (dataset / name).exists()]
+    if len(found) > 1:
+        raise DataError(f"{dataset}: holds {' and '.join(MANIFEST_NAMES)}; remove one of them")
+    return found[0] if found else dataset / MANIFEST_NAME
+
+
+def claim_folder(out: Path | str) -> Path:
+    """The folder of a new dataset, made if it isn't there.
+
+    Args:
+        out: Where to; it may hold anything but a manifest.
+
+    Raises:
+        DataError: If it holds a manifest, such as the one that is read, or can't be made.
+    """
+    out = Path(out)
+    for name in MANIFEST_NAMES:
+        if (out / name).exists():
+            raise DataError(f"{out / name}: exists already; name another folder or remove it")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: can't be made: {error.strerror or error}") from error
+    return out
+
+
+def manifest_name_like(path: Path) -> str:
+    """The name of a dataset's manifest in the format of another."""
+    return MANIFEST_NAMES[_is_parquet(path)]
+
+
+def count_rows(path: Path | str) -> int:
+    """How many rows a manifest has at most: empty lines of JSON Lines are counted.
+
+    Raises:
+        DataError: If the manifest can't be read.
+        MissingDependencyError: If it is Parquet and pyarrow isn't installed.
+    """
+    path = Path(path)
+    return parquet.count_rows(path) if _is_parquet(path) else jsonlines.count_rows(path)
+
+
 def read_manifest(
     path: Path | str,
     *,
@@ -89,7 +156,8 @@ def read_manifest(
     Hashtags come out canonical and without duplicates. Empty lines are passed over.
 
     Args:
-        path: The manifest. Relative video paths are taken from its folder.
+        path: The manifest: Parquet if its name ends with ``.parquet``, else JSON Lines. Relative
+            video paths are taken from its folder.
         check_videos: Whether a video that isn't there makes a row bad.
         on_bad_row: Is told of each bad row, and reading goes on; without it the first one raises.
 
@@ -98,69 +166,77 @@ def read_manifest(
 
     Raises:
         DataError: If the manifest can't be read, or a row is bad and `on_bad_row` is None.
+        MissingDependencyError: If it is Parquet and pyarrow isn't installed.
     """
-    path = Path(path)
-    seen: set[str] = set()
-    for number, text in _lines(path):
-        try:
-            post = _parse_row(text, path.parent)
-            if post.id in seen:
-                raise DataError(f"the id {post.id!r} occurs twice")
-            if check_videos and not post.video.is_file():
-                raise DataError(f"no video {post.video}")
-        except DataError as error:
-            if on_bad_row is None:
-                raise DataError(f"{path}, row {number}: {error}") from error
-            on_bad_row(BadRow(number, str(error), text))
-            continue
-        seen.add(post.id)
+    for _, post in numbered_posts(path, check_videos=check_videos, on_bad_row=on_bad_row):
         yield post
 
 
-def write_manifest(posts: Iterable[Post], path: Path | str) -> int:
-    """Writes a manifest, whole or not at all.
+def numbered_posts(
+    path: Path | str,
+    *,
+    check_videos: bool = True,
+    on_bad_row: Callable[[BadRow], None] | None = None,
+) -> Iterator[tuple[int, Post]]:
+    """Does what `read_manifest` does, and says for each post in which row, from 1, it stands.
+
+    Raises:
+        DataError: As for `read_manifest`.
+    """
+    path = Path(path)
+    seen: set[str] = set()
+    for row in read_raw_rows(path):
+        try:
+            post = row.post(path.parent)
+            if post.id in seen:
+                raise RowError(Problem.DUPLICATED_ID, f"the id {post.id!r} occurs twice")
+            # os.path, since a Path raises where a name is too long or a folder may not be read.
+            if check_videos and not os.path.isfile(post.video):  # noqa: PTH113
+                raise RowError(Problem.NO_VIDEO, f"no video {post.video}")
+        except RowError as error:
+            if on_bad_row is None:
+                raise DataError(f"{path}, row {row.number}: {error}") from error
+            on_bad_row(row.bad(error))
+            continue
+        seen.add(post.id)
+        yield row.number, post
+
+
+def read_raw_rows(path: Path) -> Iterator[RawRow]:
+    """Reads the rows of a manifest as they stand there, one after another.
+
+    Raises:
+        DataError: If the manifest can't be read.
+        MissingDependencyError: If it is Parquet and pyarrow isn't installed.
+    """
+    return parquet.read_rows(path) if _is_parquet(path) else jsonlines.read_rows(path)
+
+
+def write_manifest(posts: Iterable[Post], path: Path | str, *, root: Path | None = None) -> int:
+    """Writes a manifest, whole or not at all, one post after another.
 
     Args:
         posts: Videos inside the manifest's folder are written relative to it, others absolute.
-        path: Replaced if it exists.
+        path: Ends with ``.jsonl`` or ``.parquet``, which is the format. Replaced if it exists.
+        root: A folder whose videos are written relative as well, see `ggm.corpus.rows.to_rows`.
 
     Returns:
         Number of posts written.
+
+    Raises:
+        DataError: If the suffix is another, a post can't be written as text, or the file can't be
+            written.
+        MissingDependencyError: If Parquet is wanted and pyarrow isn't installed.
     """
     path = Path(path)
-    rows = (_to_row(post, path.parent) for post in posts)
-    return write_json_lines(rows, path)
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise DataError(f"{path}: a manifest's name ends with .jsonl or .parquet, not {path.suffix!r}")
+    rows = to_rows(posts, path.parent, root=root)
+    return parquet.write_rows(rows, path) if _is_parquet(path) else write_json_lines(rows, path)
 
 
-def write_json_lines(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """Writes one JSON object a line, whole or not at all; returns how many."""
-    count = 0
-    with _replacing(path) as out:
-        for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-            count += 1
-    return count
-
-
-def write_json(value: Mapping[str, Any], path: Path) -> None:
-    """Writes one JSON object for people to read, whole or not at all."""
-    with _replacing(path) as out:
-        out.write(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """A text file that takes its place when the block ends well, else leaves what was there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as out:
-            yield out
-        # mkstemp's files are private; a manifest is as readable as its neighbours.
-        partial.chmod(0o644)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _is_parquet(path: Path) -> bool:
+    return path.suffix == ".parquet"
 
 
 def load_dataset(
@@ -172,7 +248,7 @@ def load_dataset(
     """Reads a dataset folder.
 
     Args:
-        folder: With ``manifest.jsonl`` and perhaps ``dataset.json``.
+        folder: With ``manifest.jsonl`` or ``manifest.parquet``, and perhaps ``dataset.json``.
         check_videos: As for `read_manifest`.
         on_bad_row: As for `read_manifest`.
 
@@ -180,17 +256,29 @@ def load_dataset(
         The dataset.
 
     Raises:
-        DataError: If the manifest or the metadata can't be read, a row is bad, or there is no post.
+        DataError: If the manifest or the metadata can't be read, there are two manifests, a row is
+            bad, or there is no post.
+        MissingDependencyError: If the manifest is Parquet and pyarrow isn't installed.
     """
     folder = Path(folder)
-    manifest = folder / MANIFEST_NAME
-    posts = tuple(read_manifest(manifest, check_videos=check_videos, on_bad_row=on_bad_row))
-    if not posts:
+    manifest = find_manifest(folder)
+    numbered = list(numbered_posts(manifest, check_videos=check_videos, on_bad_row=on_bad_row))
+    if not numbered:
         raise DataError(f"{manifest}: no usable post")
-    return Dataset(folder=folder, posts=posts, metadata=_read_metadata(folder / METADATA_NAME))
+    return Dataset(
+        folder=folder,
+        posts=tuple(post for _, post in numbered),
+        metadata=read_metadata(folder / METADATA_NAME),
+        rows=tuple(number for number, _ in numbered),
+    )
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a ``dataset.json`` says; empty without the file.
+
+    Raises:
+        DataError: If it can't be read as a JSON object.
+    """
     if not path.exists():
         return {}
     try:
@@ -202,79 +290,19 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        # utf-8-sig: spreadsheets put a byte order mark first. Undecodable bytes spoil their row only.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+def derive_metadata(source: Path, folder: Path, step: Mapping[str, Any], **facts: Any) -> None:
+    """Writes the ``dataset.json`` of a dataset that is made from another.
 
+    Args:
+        source: Folder of the other; what its own file says stays true of the new one.
+        folder: Of the new one.
+        step: How it is made: a command and its settings, added to the list ``steps``.
+        facts: More to say, in place of what was said.
 
-def _parse_row(text: str, folder: Path) -> Post:
-    try:
-        text.encode("utf-8")
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON in UTF-8: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"an object is expected, got {type(row).__name__}")
-    unknown = sorted(set(row) - _FIELDS)
-    if unknown:
-        raise DataError(f"unknown field {unknown[0]!r}; fields are {', '.join(sorted(_FIELDS))}")
-    # The strings of a row that stands for another dataset's export may hold numbers; ids often do.
-    video = _string(row, "video", required=True)
-    return Post(
-        id=_string(row, "id", required=True),
-        video=folder / video,
-        description=_string(row, "description"),
-        hashtags=_hashtags(row),
-        author=_string(row, "author") or None,
-        created_at=_string(row, "created_at") or None,
-        split=_string(row, "split") or None,
-    )
-
-
-def _string(row: Mapping[str, Any], name: str, *, required: bool = False) -> str:
-    value = row.get(name)
-    if value is None:
-        value = ""
-    if not isinstance(value, str):
-        raise DataError(f"{name} must be a string, got {type(value).__name__}")
-    if required and not value:
-        raise DataError(f"{name} is missing")
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise DataError(f"{name} holds a character that no text has")
-    return value
-
-
-def _hashtags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    value = row.get("hashtags")
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise DataError("hashtags must be a list of strings")
-    hashtags: dict[str, str] = {}
-    for text in value:
-        try:
-            hashtags.setdefault(key(text), normalise(text))
-        except HashtagError as error:
-            raise DataError(str(error)) from error
-    if not hashtags:
-        raise DataError("no hashtag")
-    return tuple(hashtags.values())
-
-
-def _to_row(post: Post, folder: Path) -> dict[str, Any]:
-    video, base = post.video.absolute(), folder.absolute()
-    row: dict[str, Any] = {
-        "id": post.id,
-        "video": video.relative_to(base).as_posix() if video.is_relative_to(base) else str(video),
-        "description": post.description,
-        "hashtags": list(post.hashtags),
-    }
-    for name in ("author", "created_at", "split"):
-        value = getattr(post, name)
-        if value is not None:
-            row[name] = value
-    return row
+    Raises:
+        DataError: If the one can't be read, or the other not be written.
+    """
+    metadata = read_metadata(source / METADATA_NAME)
+    steps = metadata.get("steps")
+    steps = [*(steps if isinstance(steps, list) else []), step]
+    write_json({**metadata, **facts, "steps": steps}, folder / METADATA_NAME)

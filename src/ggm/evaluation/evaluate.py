@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ggm.corpus.manifest import write_json
+from ggm.corpus.jsonlines import write_json
 from ggm.errors import DataError, HashtagError
 from ggm.evaluation.bootstrap import Comparison
 from ggm.evaluation.predictions import Prediction, read_predictions, write_predictions

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggm.corpus.manifest import write_json
-from ggm.errors import DataError
+from ggm.corpus.atomic import replacing
+from ggm.corpus.jsonlines import write_json
 from ggm.evaluation.bootstrap import Comparison, Interval
 from ggm.evaluation.evaluate import Evaluation
 from ggm.evaluation.score import NovelScores, Scores
@@ -108,19 +107,9 @@ def write_report(folder: Path, evaluations: Sequence[Evaluation], facts: Mapping
     Raises:
         DataError: If they can't be written.
     """
-    path = folder / "scores.md"
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        write_json(
-            {**facts, "evaluations": [value.to_dict() for value in evaluations]}, folder / "scores.json"
-        )
-        try:
-            temporary.write_text(markdown(evaluations), encoding="utf-8", newline="\n")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: can't write the report: {error.strerror or error}") from error
+    write_json({**facts, "evaluations": [value.to_dict() for value in evaluations]}, folder / "scores.json")
+    with replacing(folder / "scores.md") as partial:
+        partial.write_text(markdown(evaluations), encoding="utf-8", newline="\n")
 
 
 def with_interval(interval: Interval) -> str:

@@ -152,7 +152,7 @@ class OpenFiles:
         else:
             while len(self._descriptors) >= self._most:
                 os.close(self._descriptors.popitem(last=False)[1])
-            self._descriptors[number] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptors[number] = os.open(path, os.O_RDONLY)
         return self._descriptors[number]
 
     def discard(self, number: int) -> None:
@@ -180,7 +180,7 @@ def open_shard(path: Path, *, kinds_seen: dict[Kind, Kind]) -> tuple[Shard, list
         DamagedError: If header or tables aren't as they were written.
         OSError: If the file can't be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         first = os.pread(descriptor, _FIRST_READ, 0)
         try:
@@ -200,7 +200,7 @@ def open_shard(path: Path, *, kinds_seen: dict[Kind, Kind]) -> tuple[Shard, list
             kinds = tuple(
                 Kind(name, dtype, tuple(shape)) for name, dtype, shape in json.loads(metadata["kinds"])
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedError(str(error)) from error
     finally:
         os.close(descriptor)
@@ -333,6 +333,8 @@ def _upto(descriptor: int, first: bytes, end: int) -> bytes:
     """The file's first bytes, of which some are read already."""
     if end <= len(first):
         return first
+    if end > os.fstat(descriptor).st_size:  # asked before memory is: the number may be a damaged one
+        raise DamagedError("cut off")
     rest = os.pread(descriptor, end - len(first), len(first))
     if len(first) + len(rest) < end:
         raise DamagedError("cut off")

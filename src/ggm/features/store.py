@@ -147,10 +147,7 @@ class ArrayStore:
             if not self._waiting.entries:
                 self._prepare_folder()
             self._waiting.add(_digest(key), entry)
-            limit = self.shard_bytes
-            if self.max_bytes is not None:
-                limit = min(limit, max(1, self.max_bytes // _SHARDS_OF_A_FULL_STORE))
-            if self._waiting.num_bytes >= limit:
+            if self._waiting.num_bytes >= self.most_waiting_bytes:
                 self.flush()
             else:
                 self._flush_if_due()
@@ -178,15 +175,26 @@ class ArrayStore:
         with self._lock:
             return sum(shard.num_bytes for shard in self._shards.values())
 
+    @property
+    def most_waiting_bytes(self) -> int:
+        """How many bytes may wait in memory: fewer in a small store, which one shard must not fill."""
+        if self.max_bytes is None:
+            return self.shard_bytes
+        return min(self.shard_bytes, max(1, self.max_bytes // _SHARDS_OF_A_FULL_STORE))
+
     def flush(self) -> None:
-        """Write the entries that wait.
+        """Write the entries that wait, and see that the store is within its size.
 
         Raises:
             DataError: If they can't be written. They are then given up.
         """
         with self._lock:
             try:
-                self._publish(self._waiting.take(), new_shard_path(self.folder))
+                entries = self._waiting.take()
+                if entries:
+                    self._publish(entries, new_shard_path(self.folder))
+                elif self.folder.is_dir():
+                    self._make_room(0)
             except OSError as error:
                 raise self._unwritable(error) from error
 
@@ -298,25 +306,26 @@ class ArrayStore:
             return
         self._refuse(number)
         try:
-            self._publish(entries, new_shard_path(self.folder, like=path))
+            if entries:
+                self._publish(entries, new_shard_path(self.folder, like=path))
         except OSError:
             return  # better a damaged one than none, for those who can do more about it
         remove(path)
 
     def _publish(self, entries: Mapping[bytes, Arrays], path: Path) -> None:
         """Write a shard of these entries, unless it is larger than the store may be."""
-        if not entries:
-            return
         encoded = encode_shard(entries)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.max_bytes is None or encoded.num_bytes <= self.max_bytes:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(encoded.num_bytes)
+            write_shard(path, encoded)
+            self._load(path)
+
+    def _make_room(self, num_bytes: int) -> None:
         if self.max_bytes is not None:
-            if encoded.num_bytes > self.max_bytes:
-                return
-            for name in make_room(self.folder, encoded.num_bytes, max_bytes=self.max_bytes):
+            for name in make_room(self.folder, num_bytes, max_bytes=self.max_bytes):
                 if name in self._numbers:
                     self._forget(self._numbers[name])
-        write_shard(path, encoded)
-        self._load(path)
 
     def _prepare_folder(self) -> None:
         """Make the folder early: that it can't be made should not be found out after hours of work."""

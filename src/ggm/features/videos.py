@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ggm.errors import DataError, MediaError
+from ggm.features.cache import PooledFrames
 from ggm.features.contents import ContentHashes
 from ggm.features.extract import FeatureExtractor
+from ggm.features.extraction import decode_ahead
 from ggm.features.store import ArrayStore
-from ggm.media.guard import DecodingWorker
+from ggm.media.workers import DecodingWorkers
 from ggm.records import Frames, Post, Sound, Video, VideoFeatures
 
 
@@ -33,13 +35,18 @@ class VideoCache:
     """
 
     def __init__(self, folder: Path, extractor: FeatureExtractor, *, max_bytes: int | None = None) -> None:
-        self._hashes = ContentHashes()
+        self._hashes = ContentHashes(folder / "hashes")
         self._store = ArrayStore(folder / "videos", max_bytes=max_bytes)
         self._short_side = extractor.short_side
         self._rate_hz = extractor.sound_rate_hz
         self._seconds = extractor.sound_seconds or 0.0
-        self._worker: DecodingWorker | None = None
-        self._worker_process = 0
+        self._workers: DecodingWorkers | None = None
+        self._workers_of = 0  # the process that started them: one that was forked shall not share its pipes
+
+    @property
+    def at_once(self) -> int:
+        """How many videos can be decoded at once."""
+        return self._decoders().count
 
     def get(self, path: Path) -> Video:
         """A decoded video, from the disk if it is there.
@@ -48,10 +55,15 @@ class VideoCache:
             MediaError: If it can't be read or decoded.
             DataError: If the store can't be written.
         """
-        key = f"{self._hashes.hash_of(path)}/{self._short_side}/{self._rate_hz}/{self._seconds:g}"
+        key = self._key(path)
         arrays = self._store.get(key)
         if arrays is None:
-            video = self._decode(path)
+            video = self._decoders().decode(
+                path,
+                short_side=self._short_side,
+                sound_rate_hz=self._rate_hz,
+                sound_seconds=self._seconds or 10.0,
+            )
             self._store.put(key, _arrays(video))
             return video
         sound = None
@@ -59,21 +71,31 @@ class VideoCache:
             sound = Sound(arrays["sound"], self._rate_hz)
         return Video(Frames(arrays["pixels"], arrays["timestamps"]), sound, float(arrays["duration"]))
 
-    def close(self) -> None:
-        """Write what waits to be written, and end the decoding process."""
-        self._store.close()
-        if self._worker is not None and self._worker_process == os.getpid():
-            self._worker.close()
+    def keep(self, path: Path) -> None:
+        """Decode a video if it isn't on the disk yet.
 
-    def _decode(self, path: Path) -> Video:
-        if self._worker is None or self._worker_process != os.getpid():
-            self._worker, self._worker_process = DecodingWorker(), os.getpid()
-        return self._worker.decode(
-            path,
-            short_side=self._short_side,
-            sound_rate_hz=self._rate_hz,
-            sound_seconds=self._seconds or 10.0,
-        )
+        Raises:
+            MediaError: If it can't be read or decoded.
+            DataError: If the store can't be written.
+        """
+        if self._key(path) not in self._store:
+            self.get(path)
+
+    def flush(self) -> None:
+        """Write what waits to be written.
+
+        Raises:
+            DataError: If the store can't be written.
+        """
+        self._store.flush()
+
+    def _key(self, path: Path) -> str:
+        return f"{self._hashes.hash_of(path)}/{self._short_side}/{self._rate_hz}/{self._seconds:g}"
+
+    def _decoders(self) -> DecodingWorkers:
+        if self._workers is None or self._workers_of != os.getpid():
+            self._workers, self._workers_of = DecodingWorkers(), os.getpid()
+        return self._workers
 
 
 def _arrays(video: Video) -> dict[str, np.ndarray]:
@@ -118,13 +140,18 @@ class DecodedPosts:
 
 
 def decoded_posts(
-    posts: Sequence[Post], cache: VideoCache, *, progress: Callable[[int, int], None] | None = None
+    posts: Sequence[Post],
+    cache: VideoCache,
+    *,
+    failures: dict[Path, Exception] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[DecodedPosts, dict[str, str]]:
-    """Decode what the cache doesn't hold yet.
+    """Decode what the cache doesn't hold yet, several videos at once.
 
     Args:
         posts: Any number.
         cache: Where frames and sound go.
+        failures: What was wrong with videos that were tried before; grows. They are not tried again.
         progress: Called as progress(done, total).
 
     Returns:
@@ -133,17 +160,19 @@ def decoded_posts(
     Raises:
         DataError: If the cache can't be written.
     """
-    reasons: dict[Path, str] = {}
-    paths = list(dict.fromkeys(post.video for post in posts))
-    for done, path in enumerate(paths, start=1):
+    failures = {} if failures is None else failures
+    unique = list(dict.fromkeys(post.video for post in posts))
+    todo = [path for path in unique if path not in failures]
+    for done, (path, kept) in enumerate(decode_ahead(todo, cache.keep, at_once=cache.at_once), start=1):
         try:
-            cache.get(path)
+            kept.result()
         except MediaError as error:
-            reasons[path] = str(error)
+            failures[path] = error
         if progress is not None:
-            progress(done, len(paths))
-    good = tuple(post for post in posts if post.video not in reasons)
-    bad = {post.id: reasons[post.video] for post in posts if post.video in reasons}
+            progress(done, len(todo))
+    cache.flush()
+    good = tuple(post for post in posts if post.video not in failures)
+    bad = {post.id: str(failures[post.video]) for post in posts if post.video in failures}
     return DecodedPosts(good, cache), bad
 
 
@@ -174,3 +203,12 @@ class LivePosts:
             DataError: If the video can't be decoded any more.
         """
         return self.extractor.extract(self.data.video(index))
+
+    def pooled(self, index: int) -> PooledFrames:
+        """The pooled part of them.
+
+        Raises:
+            DataError: If the video can't be decoded any more.
+        """
+        features = self.features(index)
+        return PooledFrames(features.frame_embeddings, features.frame_pooled)

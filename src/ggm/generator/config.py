@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ggm.errors import ConfigError
 from ggm.generator.video_encoder import AudioFusion
 from ggm.settings import from_dict
+
+GeneratorInputs = Literal["both", "description", "video"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class GeneratorConfig:
         max_target_tokens: Longest target, its end token included.
         top_k: Most guidance hashtags that are read (the paper's best is 50); 0 for none.
         split_words: Whether hashtags are written as words: ``cold weather`` for ``coldweather``.
+        inputs: What is read. ``both`` is the paper's model; ``description`` leaves the video out (its
+            baseline BART); with ``video`` the decoder attends to the frames' tokens themselves, and no
+            text is read (its baseline TrOCR-FiD).
 
     Raises:
         ConfigError: If a value is out of range.
@@ -45,6 +50,7 @@ class GeneratorConfig:
     max_target_tokens: int = 64
     top_k: int = 50
     split_words: bool = True
+    inputs: GeneratorInputs = "both"
 
     def __post_init__(self) -> None:
         least_values = {
@@ -64,6 +70,9 @@ class GeneratorConfig:
         if self.audio_fusion not in get_args(AudioFusion):
             options = ", ".join(get_args(AudioFusion))
             raise ConfigError(f"generator: audio_fusion must be one of {options}, got {self.audio_fusion!r}")
+        if self.inputs not in get_args(GeneratorInputs):
+            options = ", ".join(get_args(GeneratorInputs))
+            raise ConfigError(f"generator: inputs must be one of {options}, got {self.inputs!r}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"generator: dropout must be from 0 to below 1, got {self.dropout}")
 

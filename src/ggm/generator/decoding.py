@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from ggm.errors import ConfigError
 from ggm.generator.batch import GeneratorBatch, pad_ids
 from ggm.generator.layout import ParsedHashtag
-from ggm.generator.model import Generator
+from ggm.generator.model import Generator, Memory
 from ggm.hashtags import Vocabulary, key
 from ggm.records import GeneratedHashtag
 from ggm.settings import from_dict
@@ -97,12 +97,12 @@ def generate(
         memory = generator.encode(batch)
         output = generator.text_model.generate(
             # A new object each time: generate expands it in place to the number of beams.
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory),
-            attention_mask=batch.attention_mask,
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+            attention_mask=memory.mask,
             generation_config=_generation_config(generator, decoding),
         )
         if decoding.num_beams == 1:
-            log_probs = _token_log_probs(generator, memory, batch.attention_mask, output.sequences)
+            log_probs = _token_log_probs(generator, memory, output.sequences)
             return [
                 _rank_greedy(
                     generator.layout.parse_spans(_whole(generator, ids), vocabulary=vocabulary), scores
@@ -171,22 +171,23 @@ def score_hashtags(
     rows.sort(key=lambda row: len(row.ids))
     with _evaluation(generator):
         memory = generator.encode(batch)
-        start = torch.full((len(batch), 1), generator.decoder_start_token_id, device=memory.device)
+        device = memory.states.device
+        start = torch.full((len(batch), 1), generator.decoder_start_token_id, device=device)
         output = generator.text_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory),
-            attention_mask=batch.attention_mask,
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+            attention_mask=memory.mask,
             decoder_input_ids=start,
             use_cache=True,
         )
         first = output.logits[:, -1].float().log_softmax(dim=-1)  # (B, vocabulary)
         for offset in range(0, len(rows), max_rows):
             chunk = rows[offset : offset + max_rows]
-            posts = torch.tensor([row.post for row in chunk], device=memory.device)
+            posts = torch.tensor([row.post for row in chunk], device=device)
             ids, mask = pad_ids([row.ids for row in chunk], padding=generator.pad_token_id)
-            ids, mask = ids.to(memory.device), mask.to(memory.device)  # (R, L), the candidates of one chunk
+            ids, mask = ids.to(device), mask.to(device)  # (R, L), the candidates of one chunk
             logits = generator.text_model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=memory[posts]),
-                attention_mask=batch.attention_mask[posts],
+                encoder_outputs=BaseModelOutput(last_hidden_state=memory.states[posts]),
+                attention_mask=memory.mask[posts],
                 decoder_input_ids=ids,
                 cache=_select(output.cache, posts),
                 use_cache=True,
@@ -260,13 +261,11 @@ def _generation_config(generator: Generator, decoding: DecodingConfig) -> Any:
     )
 
 
-def _token_log_probs(
-    generator: Generator, memory: Tensor, attention_mask: Tensor, sequences: Tensor
-) -> Tensor:
+def _token_log_probs(generator: Generator, memory: Memory, sequences: Tensor) -> Tensor:
     """Log-probability of each token but the first, given those before it: (B, L - 1)."""
     logits = generator.text_model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=memory),
-        attention_mask=attention_mask,
+        encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+        attention_mask=memory.mask,
         decoder_input_ids=sequences[:, :-1],
         use_cache=False,
     ).logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch.nn.functional as F
@@ -17,7 +18,20 @@ from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
 from ggm.generator.video_encoder import AudioGroundedVideoEncoder
 
-__all__ = ["Generator", "GeneratorBatch", "GeneratorConfig"]
+__all__ = ["Generator", "GeneratorBatch", "GeneratorConfig", "Memory"]
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What the decoder attends to.
+
+    Args:
+        states: (B, M, d).
+        mask: int64 (B, M), 1 where a state is real.
+    """
+
+    states: Tensor
+    mask: Tensor
 
 
 class Generator(nn.Module):
@@ -77,39 +91,57 @@ class Generator(nn.Module):
             raise ConfigError(
                 f"generator: num_heads={config.num_heads} doesn't divide the text model's width of {width}"
             )
-        self.video_encoder = AudioGroundedVideoEncoder(
-            config.token_dim,
-            sound_dim=config.sound_dim,
-            num_heads=config.num_heads,
-            attention_dim=width,
-            audio_fusion=config.audio_fusion,
-            normalise_tokens=config.normalise_tokens,
-            tokens_per_frame=config.tokens_per_frame,
-            dropout=config.dropout,
-        )
-        self.text_attention = CrossModalAttention(
-            width, memory_dim=config.token_dim, num_heads=config.num_heads, dropout=config.dropout
-        )
+        self.video_encoder: AudioGroundedVideoEncoder | None = None
+        self.text_attention: CrossModalAttention | None = None
+        self.video_projection: nn.Module = nn.Identity()
+        if config.inputs != "description":
+            self.video_encoder = AudioGroundedVideoEncoder(
+                config.token_dim,
+                sound_dim=config.sound_dim,
+                num_heads=config.num_heads,
+                attention_dim=width,
+                audio_fusion=config.audio_fusion,
+                normalise_tokens=config.normalise_tokens,
+                tokens_per_frame=config.tokens_per_frame,
+                dropout=config.dropout,
+            )
+        if config.inputs == "both":
+            self.text_attention = CrossModalAttention(
+                width, memory_dim=config.token_dim, num_heads=config.num_heads, dropout=config.dropout
+            )
+        if config.inputs == "video" and config.token_dim != width:
+            self.video_projection = nn.Linear(config.token_dim, width)
+        written_with = {id(parameter) for parameter in decoder.parameters()}
         for name, parameter in encoder.named_parameters():
-            if name.startswith("pooler."):
+            unread = config.inputs == "video" and id(parameter) not in written_with
+            if unread or name.startswith("pooler."):
                 parameter.requires_grad_(False)
 
-    def encode(self, batch: GeneratorBatch) -> Tensor:
-        """Video-grounded text encoder: t̂ = CAM(query=t, key=v, value=v) + t (equation 4).
+    def encode(self, batch: GeneratorBatch) -> Memory:
+        """What the decoder attends to: t̂ = CAM(query=t, key=v, value=v) + t (equation 4).
 
-        Returns:
-            The memory t̂, (B, T, d); padding is as in ``batch.attention_mask``.
+        Where only one side is read, that is t alone, or v alone: the tokens of all frames, side by side
+        (fusion in the decoder).
         """
-        dtype = self.text_attention.query.weight.dtype
+        if self.video_encoder is None:
+            return Memory(self._read(batch), batch.attention_mask)
+        dtype = self.text_model.dtype
         sound_tokens = None if batch.sound_tokens is None else batch.sound_tokens.to(dtype)
         video, video_mask = self.video_encoder(
             batch.frame_tokens.to(dtype), batch.frame_mask, sound_tokens, batch.sound_mask
         )  # (B, F * P, token_dim), (B, F * P)
+        if self.text_attention is None:
+            return Memory(self.video_projection(video), video_mask.long())
+        text = self._read(batch)  # (B, T, d)
+        attended: Tensor = self.text_attention(text, video, memory_mask=video_mask)
+        return Memory(attended + text, batch.attention_mask)
+
+    def _read(self, batch: GeneratorBatch) -> Tensor:
+        """The text encoder's t, (B, T, d)."""
         text: Tensor = self.text_model.get_encoder()(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask
-        ).last_hidden_state  # (B, T, d)
-        attended: Tensor = self.text_attention(text, video, memory_mask=video_mask)
-        return attended + text
+        ).last_hidden_state
+        return text
 
     def forward(
         self,
@@ -135,9 +167,10 @@ class Generator(nn.Module):
             raise ValueError("give either decoder_input_ids or labels")
         if labels is not None:
             decoder_input_ids = self.shift_right(labels)
+        memory = self.encode(batch)
         logits: Tensor = self.text_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self.encode(batch)),
-            attention_mask=batch.attention_mask,
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+            attention_mask=memory.mask,
             decoder_input_ids=decoder_input_ids,
             use_cache=False,
         ).logits

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from ggm.media.limits import MediaLimits
     from ggm.media.probe import MediaProbe
     from ggm.media.sample import sample_timestamps
+    from ggm.media.workers import DecodingWorkers
 
-__all__ = ["DecodingWorker", "MediaLimits", "MediaProbe", "decode_video", "sample_timestamps"]
+__all__ = [
+    "DecodingWorker",
+    "DecodingWorkers",
+    "MediaLimits",
+    "MediaProbe",
+    "decode_video",
+    "sample_timestamps",
+]
 
 _OWNERS = {
     "DecodingWorker": "guard",
+    "DecodingWorkers": "workers",
     "MediaLimits": "limits",
     "MediaProbe": "probe",
     "decode_video": "decode",

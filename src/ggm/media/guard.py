@@ -120,6 +120,23 @@ class DecodingWorker:
             if self._process is None:
                 self._process = _Process(memory_bytes=self.memory_bytes)
 
+    def ensure_started(self) -> None:
+        """Wait until the process takes requests; start it, or another for a dead one, if need be.
+
+        `decode` does so by itself. Whoever decodes in bulk calls this before, to tell a file that
+        can't be used from a machine on which nothing can.
+
+        Raises:
+            MediaError: If it can't be started.
+        """
+        with self._lock:
+            try:
+                self._running()
+            except OSError as error:
+                raise MediaError(
+                    f"the decoding process can't be started: {error.strerror or error}"
+                ) from error
+
     def close(self) -> None:
         """End the process. A later call of `decode` starts another."""
         with self._lock:
@@ -152,14 +169,18 @@ class _Process:
 
     def __init__(self, *, memory_bytes: int) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (a file never blocks the process, as a pipe may)
-        self._popen = subprocess.Popen(
-            # -P: no module is taken from the current folder, where the strangers' files may be.
-            [sys.executable, "-P", "-m", "ggm.media.worker", str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=_environment(),
-        )
+        try:
+            self._popen = subprocess.Popen(
+                # -P: no module is taken from the current folder, where the strangers' files may be.
+                [sys.executable, "-P", "-m", "ggm.media.worker", str(memory_bytes)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=_environment(),
+            )
+        except OSError:
+            self._stderr.close()
+            raise
         self._owner = os.getpid()
         self._answers = cast("BinaryIO", self._popen.stdout)
         self._has_started = False

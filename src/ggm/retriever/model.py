@@ -12,7 +12,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -119,23 +119,37 @@ class Retriever(nn.Module):
         free = self.log_logit_scale
         return (free + (free.clamp(max=math.log(MAX_LOGIT_SCALE)) - free).detach()).exp()
 
-    def standardise(self, frame_pooled: Tensor) -> None:
+    def standardise(self, frame_pooled: Tensor | Iterable[Tensor]) -> None:
         """Take from training frames the mean and deviation that the video head's input is freed of.
 
         Args:
-            frame_pooled: (N, C) pooled activations of training frames, without padding.
+            frame_pooled: (N, C) pooled activations of training frames, without padding; or parts of
+                them one after another, of which only one is held at a time.
 
         Raises:
-            ValueError: If it isn't (N > 0, C), or holds infinite values or NaN.
+            ValueError: If a part isn't (N > 0, C), or holds infinite values or NaN, or there is none.
         """
-        _check_shape("frame_pooled", frame_pooled, (None, self.config.pooled_dim))
-        values = frame_pooled.detach().double()
-        if len(values) == 0 or not bool(values.isfinite().all()):
-            raise ValueError("frame_pooled must have at least one row, all finite")
-        deviation = values.std(dim=0, correction=0)
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        for part in [frame_pooled] if isinstance(frame_pooled, Tensor) else frame_pooled:
+            _check_shape("frame_pooled", part, (None, self.config.pooled_dim))
+            values = part.detach().double()
+            if len(values) == 0 or not bool(values.isfinite().all()):
+                raise ValueError("frame_pooled must have at least one row, all finite")
+            # Chan, Golub and LeVeque: the sums of squares of two parts, and of the way between their means.
+            part_mean = values.mean(dim=0)
+            way, total = part_mean - mean, count + len(values)
+            squares = (
+                squares
+                + (values - part_mean).square().sum(dim=0)
+                + way.square() * count * len(values) / total
+            )
+            mean, count = part_mean if count == 0 else mean + way * len(values) / total, total
+        if count == 0:
+            raise ValueError("frame_pooled must have at least one part")
+        deviation = (squares / count).sqrt()
         deviation = deviation + _SPREAD_FLOOR * deviation.mean()
         deviation[deviation == 0] = 1.0  # one row, or all alike
-        self.pooled_mean.copy_(values.mean(dim=0))
+        self.pooled_mean.copy_(mean)
         self.pooled_std.copy_(deviation)
 
     def embed_videos(self, frame_embeddings: Tensor, frame_pooled: Tensor, frame_mask: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
 from ggm.serving.show import (
     answer_json,
@@ -26,6 +27,7 @@ from ggm.serving.show import (
     print_warning,
     progress_bars,
 )
+from ggm.serving.sizes import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hashtags for short videos.")
 model_app = typer.Typer(no_args_is_help=True, help="What a model is made of.")
@@ -33,6 +35,7 @@ corpus_app = typer.Typer(no_args_is_help=True, help="Public corpora, built by a 
 train_app = typer.Typer(no_args_is_help=True, help="Train on your own posts.")
 app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
 
@@ -164,9 +167,25 @@ def corpus_clipart(
     print_settings(summary)
 
 
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
-DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.jsonl.")]
+DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.")]
 CacheOption = Annotated[Path | None, typer.Option(help="Feature cache; by default beside the dataset.")]
+CacheSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cache-size",
+        parser=_bytes,
+        metavar="SIZE",
+        help="Most the features may take on disk, such as 50GB; no limit by default.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
 ]
@@ -179,6 +198,7 @@ def train_retriever_command(
     data: DataOption,
     out_dir: OutOption,
     cache: CacheOption = None,
+    cache_size: CacheSizeOption = None,
     overrides: SetOption = None,
 ) -> None:
     """Train the retriever contrastively and build the hashtag pool."""
@@ -187,7 +207,13 @@ def train_retriever_command(
 
     with progress_bars() as bar:
         run_retriever(
-            load_recipe(recipe, overrides=overrides), data, out_dir, cache=cache, bar=bar, warn=print_warning
+            load_recipe(recipe, overrides=overrides),
+            data,
+            out_dir,
+            cache=cache,
+            cache_bytes=cache_size,
+            bar=bar,
+            warn=print_warning,
         )
     out.print(f"retriever: {out_dir}")
 
@@ -199,11 +225,12 @@ def train_generator_command(
     retriever: Annotated[Path, typer.Option(help="Folder of a trained retriever.")],
     out_dir: OutOption,
     cache: CacheOption = None,
+    cache_size: CacheSizeOption = None,
     overrides: SetOption = None,
 ) -> None:
     """Train the generator on the retriever's guidance and write the bundle."""
+    from ggm.training.generator_runs import run_generator
     from ggm.training.recipes import load_recipe
-    from ggm.training.runs import run_generator
 
     with progress_bars() as bar:
         run_generator(
@@ -212,6 +239,7 @@ def train_generator_command(
             out_dir,
             retriever=retriever,
             cache=cache,
+            cache_bytes=cache_size,
             bar=bar,
             warn=print_warning,
         )
@@ -224,6 +252,7 @@ def train_classifier_command(
     data: DataOption,
     out_dir: OutOption,
     cache: CacheOption = None,
+    cache_size: CacheSizeOption = None,
     overrides: SetOption = None,
 ) -> None:
     """Train the softmax classifier and write its predictions for validation and test."""
@@ -232,7 +261,13 @@ def train_classifier_command(
 
     with progress_bars() as bar:
         run_classifier(
-            load_recipe(recipe, overrides=overrides), data, out_dir, cache=cache, bar=bar, warn=print_warning
+            load_recipe(recipe, overrides=overrides),
+            data,
+            out_dir,
+            cache=cache,
+            cache_bytes=cache_size,
+            bar=bar,
+            warn=print_warning,
         )
     out.print(f"predictions: {out_dir}")
 
@@ -249,20 +284,23 @@ def predict_command(
     name: Annotated[str | None, typer.Option(help="What to call the system in the file.")] = None,
     without_descriptions: Annotated[bool, typer.Option(help="Recommend from the video alone.")] = False,
     cache: CacheOption = None,
+    cache_size: CacheSizeOption = None,
 ) -> None:
     """Recommend for the posts of a dataset's split and save what was recommended."""
     from ggm.bundle import load_bundle
     from ggm.errors import ConfigError
     from ggm.evaluation.predict import SYSTEMS, predict
     from ggm.evaluation.predictions import write_predictions
-    from ggm.training.runs import open_features
+    from ggm.training.dataset import open_features
 
     chosen = next((known for known in SYSTEMS if known == system), None)
     if chosen is None:
         raise ConfigError(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
     loaded = load_bundle(bundle)
     with progress_bars() as bar:
-        posts = open_features(data, loaded.extractor, cache=cache, bar=bar, warn=print_warning).split(split)
+        posts = open_features(
+            data, loaded.extractor, cache=cache, cache_bytes=cache_size, bar=bar, warn=print_warning
+        ).split(split)
         predictions = predict(
             loaded,
             posts,

@@ -208,7 +208,7 @@ class _Predictor:
     @cached_property
     def _loaded(self) -> tuple[Bundle, FeaturedPosts]:
         from ggm.bundle import load_bundle
-        from ggm.training.runs import open_features
+        from ggm.training.dataset import open_features
 
         bundle = load_bundle(self.bundle)
         features = open_features(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, pooled_features
+from ggm.features.posts import FeaturedPosts, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.training.recipes import CheckpointSettings, ClassifierRecipe
 from ggm.training.targets import hashtag_indices
@@ -70,9 +70,11 @@ def classifier_features(
     """(posts, input_dim): the mean over frames of the pooled features, the embedded description, or both."""
     parts = []
     if recipe.inputs in ("video", "both"):
-        pooled = pooled_features(data)
-        weights = pooled.frame_mask[..., None].astype(np.float32)
-        parts.append((pooled.frame_pooled * weights).sum(1) / weights.sum(1))
+        means = []
+        for pooled in pooled_chunks(data):  # the frames of all posts at once may not fit into memory
+            weights = pooled.frame_mask[..., None].astype(np.float32)
+            means.append((pooled.frame_pooled * weights).sum(1) / weights.sum(1))
+        parts.append(np.concatenate(means))
     if recipe.inputs in ("description", "both"):
         parts.append(extractor.embed_descriptions([post.description for post in data.posts]))
     return np.concatenate(parts, axis=1)

@@ -159,7 +159,8 @@ class EndToEndCollator:
         self.data = data
         self.texts = GenerationTexts(data.posts, guidance, generator, recipe=recipe, seed=seed)
         self.prepare_frames = extractor.frames.prepare_for_tokens
-        self.prepare_sound = None if extractor.sound is None else extractor.sound.prepare
+        hears = extractor.sound is not None and generator.config.sound_dim is not None
+        self.prepare_sound = extractor.sound.prepare if extractor.sound is not None and hears else None
 
     def __call__(self, draws: list[Draw]) -> dict[str, Any]:
         """Make a batch of these draws, for `EndToEndStep`."""

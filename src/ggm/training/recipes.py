@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ggm.errors import ConfigError
 from ggm.features.profiles import Profile
+from ggm.generator.config import GeneratorInputs
 from ggm.generator.decoding import DecodingConfig
 from ggm.ranking import RankingConfig
 from ggm.settings import from_dict
@@ -146,6 +147,9 @@ class GeneratorRecipe:
 
     Args:
         optimiser: See `OptimiserSettings`.
+        inputs: What is read: ``both``, or one side alone (see `GeneratorConfig`); frames alone leave no
+            place for guidance.
+        hears: Whether sound is read, where the profile has an encoder of it.
         guidance: Where a training post's guidance comes from: ``retriever`` (the trained one, which
             saw this very post), ``cross_fitted`` (for each fold a retriever that did not see it),
             or ``none``.
@@ -172,6 +176,8 @@ class GeneratorRecipe:
     """
 
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    inputs: GeneratorInputs = "both"
+    hears: bool = True
     guidance: Literal["retriever", "cross_fitted", "none"] = "retriever"
     folds: int = 4
     top_k: int = 50
@@ -212,6 +218,11 @@ class GeneratorRecipe:
             raise ConfigError(f"folds must be at least 2, got {self.folds}")
         if self.trained_encoder_layers < -1:
             raise ConfigError(f"trained_encoder_layers must be -1 or more, got {self.trained_encoder_layers}")
+
+    @property
+    def guided(self) -> bool:
+        """Whether guidance is read."""
+        return self.guidance != "none" and self.inputs != "video"
 
     @property
     def end_to_end(self) -> bool:

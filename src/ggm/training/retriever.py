@@ -5,8 +5,9 @@ A training pair is a video and one of its hashtags, drawn anew each time the pos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,19 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import FeaturedPosts, PooledFeatures, PostFeatures, pooled_features
+from ggm.features.posts import FeaturedPosts, PooledRows, PostFeatures, StoredPooled, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
+from ggm.training.pairs import PairDraws
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
+
+_IN_MEMORY_BYTES: Final = 1024**3
+"""Pooled features of up to this size are read once; of larger corpora in each step, which takes longer."""
 
 
 class ContrastiveStep(nn.Module):
@@ -100,61 +105,27 @@ class PairCollator:
     """Draws one hashtag a post and stacks the pairs.
 
     Args:
-        pooled: Features of all posts.
-        post_hashtags: For each post the places of its hashtags in ``hashtag_embeddings``.
+        pooled: Features of the posts, padded alike in each batch and process.
+        pairs: Draws the hashtags.
         hashtag_embeddings: float32 (hashtags, embedding), of the frozen text tower.
-        recipe: For the drawing and the mask.
-        seed: Of the draws.
     """
 
-    def __init__(
-        self,
-        pooled: PooledFeatures,
-        post_hashtags: Sequence[Sequence[int]],
-        hashtag_embeddings: Tensor,
-        *,
-        recipe: RetrieverRecipe,
-        seed: int,
-    ) -> None:
-        self.embeddings = torch.from_numpy(pooled.frame_embeddings)
-        self.pooled = torch.from_numpy(pooled.frame_pooled)
-        self.mask = torch.from_numpy(pooled.frame_mask)
+    def __init__(self, pooled: PooledRows, pairs: PairDraws, hashtag_embeddings: Tensor) -> None:
+        self.pooled = pooled
+        self.pairs = pairs
         self.hashtag_embeddings = hashtag_embeddings
-        self.post_hashtags = [np.asarray(indices) for indices in post_hashtags]
-        self.mask_false_negatives = recipe.mask_false_negatives
-        self.most_hashtags = max(map(len, self.post_hashtags))
-        self.seed = seed
-        counts = np.bincount(np.concatenate(self.post_hashtags), minlength=len(hashtag_embeddings))
-        self.weights = np.maximum(counts, 1).astype(np.float64) ** -recipe.rare_hashtag_power
 
     def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
         """Make a batch of these draws, for `ContrastiveStep`."""
-        drawn = [self._draw(position, post) for position, post in draws]
-        rows = torch.tensor([post for _, post in draws])
-        batch = {
-            "frame_embeddings": self.embeddings[rows],
-            "frame_pooled": self.pooled[rows],
-            "frame_mask": self.mask[rows],
+        drawn = self.pairs.draw(draws)
+        pooled = self.pooled.rows([post for _, post in draws])
+        return {
+            "frame_embeddings": torch.from_numpy(pooled.frame_embeddings),
+            "frame_pooled": torch.from_numpy(pooled.frame_pooled),
+            "frame_mask": torch.from_numpy(pooled.frame_mask),
             "hashtag_embeddings": self.hashtag_embeddings[torch.tensor(drawn)],
+            **self.pairs.masks(draws, drawn),
         }
-        if self.mask_false_negatives:
-            batch["drawn"] = torch.tensor(drawn)
-            batch["carried"] = self._carried([post for _, post in draws])
-        return batch
-
-    def _draw(self, position: int, post: int) -> int:
-        """One of a post's hashtags; which one depends on seed and position alone."""
-        choices = self.post_hashtags[post]
-        weights = self.weights[choices]
-        random = np.random.default_rng((self.seed, position))
-        return int(random.choice(choices, p=weights / weights.sum()))
-
-    def _carried(self, posts: list[int]) -> Tensor:
-        """(B, most hashtags of any post), padded with -1: as wide in each batch and process."""
-        carried = torch.full((len(posts), self.most_hashtags), -1)
-        for row, post in enumerate(posts):
-            carried[row, : len(self.post_hashtags[post])] = torch.from_numpy(self.post_hashtags[post])
-        return carried
 
 
 def untrained_retriever(extractor: FeatureExtractor, recipe: RetrieverRecipe) -> Retriever:
@@ -204,17 +175,15 @@ def train_retriever(
         raise DataError("no training post carries a hashtag of the vocabulary")
     torch.manual_seed(seed)
     retriever = untrained_retriever(extractor, recipe)
-    pooled = pooled_features(data)
-    retriever.standardise(torch.from_numpy(pooled.frame_pooled[pooled.frame_mask]))
-    collate = PairCollator(
-        PooledFeatures(
-            pooled.frame_embeddings[usable], pooled.frame_pooled[usable], pooled.frame_mask[usable]
-        ),
-        [places[index] for index in usable],
-        torch.from_numpy(extractor.embed_hashtags(hashtags)),
-        recipe=recipe,
-        seed=seed,
+    most_frames = _standardise(retriever, data)
+    pooled: PooledRows = StoredPooled(data.subset(usable), most_frames)
+    width = extractor.embedding_dim + extractor.pooled_dim
+    if len(usable) * most_frames * width * 4 <= _IN_MEMORY_BYTES:
+        pooled = pooled.rows(range(len(usable)))
+    pairs = PairDraws(
+        [places[index] for index in usable], num_hashtags=len(hashtags), recipe=recipe, seed=seed
     )
+    collate = PairCollator(pooled, pairs, torch.from_numpy(extractor.embed_hashtags(hashtags)))
     result = fit(
         ContrastiveStep(retriever),
         range(len(usable)),
@@ -226,6 +195,20 @@ def train_retriever(
         progress=progress,
     )
     return retriever.with_head_weight(recipe.head_weight), result
+
+
+def _standardise(retriever: Retriever, data: FeaturedPosts) -> int:
+    """Show the retriever all training frames, some posts at a time; returns the most frames of a post."""
+    most_frames = 0
+
+    def parts() -> Iterator[Tensor]:
+        nonlocal most_frames
+        for pooled in pooled_chunks(data):
+            most_frames = max(most_frames, pooled.frame_mask.shape[1])
+            yield torch.from_numpy(pooled.frame_pooled[pooled.frame_mask])
+
+    retriever.standardise(parts())
+    return most_frames
 
 
 def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: FeatureExtractor) -> HashtagPool:
@@ -243,16 +226,14 @@ def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: Feature
 def guidance_for(
     data: PostFeatures, retriever: Retriever, pool: HashtagPool, *, top_k: int, chunk: int = 1024
 ) -> list[Guidance]:
-    """The top-k pool hashtags for each post."""
-    pooled = pooled_features(data)
+    """The top-k pool hashtags for each post; features are read a chunk of posts at a time."""
     found: list[Guidance] = []
     with torch.inference_mode():
-        for start in range(0, len(data), chunk):
-            part = slice(start, start + chunk)
+        for pooled in pooled_chunks(data, chunk=chunk):
             queries = retriever.embed_videos(
-                torch.from_numpy(pooled.frame_embeddings[part]),
-                torch.from_numpy(pooled.frame_pooled[part]),
-                torch.from_numpy(pooled.frame_mask[part]),
+                torch.from_numpy(pooled.frame_embeddings),
+                torch.from_numpy(pooled.frame_pooled),
+                torch.from_numpy(pooled.frame_mask),
             ).numpy()
             found += [Guidance(hits) for hits in pool.search_many(queries, top_k)]
     return found

@@ -80,7 +80,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="broken off"):
         import_posts(tmp_path, tmp_path / "out", importer=Given(*found, then=RuntimeError("broken off")))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(DataError, match=r"out: can't be written: No space left"):
+    with pytest.raises(DataError, match=r"manifest.jsonl: can't be written: No space left"):
         import_posts(
             tmp_path, tmp_path / "out", importer=Given(*found, then=OSError(28, "No space left on device"))
         )

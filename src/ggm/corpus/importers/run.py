@@ -17,7 +17,13 @@ from ggm.corpus.importers.drafts import Context, Draft, Found, Importer, Rejecte
 from ggm.corpus.importers.outputs import SideFile, readable
 from ggm.corpus.importers.reasons import RowError
 from ggm.corpus.importers.videos import VideoFolder
-from ggm.corpus.manifest import MANIFEST_NAME, METADATA_NAME, write_json, write_manifest
+from ggm.corpus.manifest import (
+    MANIFEST_NAME,
+    MANIFEST_NAMES,
+    METADATA_NAME,
+    write_json,
+    write_manifest,
+)
 from ggm.errors import DataError, HashtagError
 from ggm.hashtags import key, normalise, parse_caption
 from ggm.records import Post
@@ -26,7 +32,6 @@ REJECTED_NAME: Final = "rejected.jsonl"
 SOURCES_NAME: Final = "sources.jsonl"
 FORMAT_VERSION: Final = 1
 
-_MANIFESTS: Final = ("manifest.jsonl", "manifest.parquet")
 _MAX_LICENCES: Final = 1_000
 _NO_LICENCE: Final = "The source states none; the videos remain their makers'."
 
@@ -106,7 +111,7 @@ def import_posts(
         ConfigError: If an option of the importer doesn't suit the source.
     """
     out, name = Path(out), str(source)
-    for existing in _MANIFESTS:
+    for existing in MANIFEST_NAMES:
         if (out / existing).exists():
             raise DataError(f"{out / existing}: exists already; name another folder or remove it")
     context = Context(

@@ -1,0 +1,148 @@
+"""A dataset folder opened for a run: its posts by split, with features or with frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ggm.corpus.manifest import BadRow, Dataset, load_dataset
+from ggm.errors import DataError
+from ggm.features.cache import FeatureCache
+from ggm.features.extract import FeatureExtractor
+from ggm.features.posts import FeaturedPosts, featured_posts
+from ggm.features.videos import DecodedPosts, VideoCache, decoded_posts
+from ggm.training.trainer import is_main_process, main_process_first
+
+Bar = Callable[[str], Callable[..., None]]
+"""bar(name) starts a progress bar and returns its callback (done, total[, loss])."""
+
+Warn = Callable[[str], None]
+"""Told, in a sentence, of what was left out."""
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+def no_bar(_name: str) -> Callable[..., None]:
+    """A `Bar` that shows nothing."""
+    return lambda *_progress: None
+
+
+def no_warning(_message: str) -> None:
+    """A `Warn` that tells nobody."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Posts of one dataset with their features. What can't be used is left out and remembered.
+
+    Args:
+        extractor: That made them.
+        cache: Folder of the feature cache.
+        dataset: Where the posts come from.
+        bar: For progress.
+        warn: Told of each split how much of it was left out.
+        rejected: Why rows of the manifest (``row 7``) and posts (``post 12``) can't be used; grows
+            as splits are asked for.
+        cache_bytes: Size that the cached features, and the decoded frames, may each have on disk;
+            those that were not used for longest are removed, and computed again when they are
+            needed. None for no limit.
+        failures: Why videos can't be used; none is tried twice.
+    """
+
+    extractor: FeatureExtractor
+    cache: Path
+    dataset: Dataset
+    bar: Bar = no_bar
+    warn: Warn = no_warning
+    rejected: dict[str, str] = field(default_factory=dict)
+    cache_bytes: int | None = None
+    failures: dict[Path, Exception] = field(default_factory=dict)
+
+    def split(self, name: str) -> FeaturedPosts:
+        """The posts of one split that have features.
+
+        Raises:
+            DataError: If there is no such split, or none of its videos can be used.
+        """
+        posts = self.dataset.split(name)
+        bar = self.bar(f"features of {name}") if is_main_process() else None
+        kept = FeatureCache(self.cache, self.extractor.fingerprint, max_bytes=self.cache_bytes)
+        with main_process_first():  # the others find them in the cache
+            data, errors = featured_posts(posts, self.extractor, kept, failures=self.failures, progress=bar)
+        self._leave_out(name, errors, of=len(posts))
+        return data
+
+    def decoded(self, name: str) -> DecodedPosts:
+        """The posts of one split whose videos can be decoded, for encoders that learn.
+
+        Raises:
+            DataError: If there is no such split, or none of its videos can be used.
+        """
+        posts = self.dataset.split(name)
+        videos = VideoCache(self.cache, self.extractor, max_bytes=self.cache_bytes)
+        bar = self.bar(f"frames of {name}") if is_main_process() else None
+        with main_process_first():
+            data, errors = decoded_posts(posts, videos, failures=self.failures, progress=bar)
+        self._leave_out(name, errors, of=len(posts))
+        return data
+
+    def _leave_out(self, name: str, errors: dict[str, str], *, of: int) -> None:
+        """Remember and tell why posts of a split can't be used.
+
+        Raises:
+            DataError: If none can.
+        """
+        self.rejected.update({f"post {post}": reason for post, reason in errors.items()})
+        if len(errors) == of:
+            raise DataError(
+                f"{self.dataset.folder}: no video of split {name!r} can be used: {_first(errors)}"
+            )
+        if errors:
+            self.warn(
+                f"{self.dataset.folder}: left out {len(errors):,} of {of:,} posts "
+                f"of split {name!r}; the first: {_first(errors)}"
+            )
+
+
+def open_features(
+    data: Path,
+    extractor: FeatureExtractor,
+    *,
+    cache: Path | None = None,
+    cache_bytes: int | None = None,
+    bar: Bar = no_bar,
+    warn: Warn = no_warning,
+) -> Features:
+    """Open a dataset for an extractor; features are extracted when a split is asked for.
+
+    Args:
+        data: Dataset folder.
+        extractor: The frozen encoders.
+        cache: Folder of the feature cache; by default ``features`` in the dataset folder.
+        cache_bytes: See `Features`.
+        bar: For progress.
+        warn: See `Features`; also told of bad rows of the manifest.
+
+    Raises:
+        DataError: If there is no manifest, or no row of it can be used.
+    """
+    rejected: dict[str, str] = {}
+
+    def reject(row: BadRow) -> None:
+        rejected[f"row {row.number}"] = row.reason
+
+    try:
+        dataset = load_dataset(data, on_bad_row=reject)
+    except DataError as error:
+        raise DataError(f"{error}: {_first(rejected)}" if rejected else str(error)) from error
+    if rejected:
+        warn(
+            f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
+            f"the first: {_first(rejected)}"
+        )
+    return Features(extractor, cache or data / "features", dataset, bar, warn, rejected, cache_bytes)
+
+
+def _first(reasons: dict[str, str]) -> str:
+    return next(iter(reasons.values()))

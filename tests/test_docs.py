@@ -1,0 +1,37 @@
+"""The commands that the documents show are commands of `ggm`, with options that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ggm.serving.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def shown_commands(document: Path) -> list[str]:
+    """Lines of code that begin with the command; what is left out of them is written as ``…``."""
+    lines = re.findall(r"^(?:\$ )?(ggm .*?)(?:\s{2,}#.*)?$", document.read_text("utf-8"), re.MULTILINE)
+    return [line for line in lines if "…" not in line]
+
+
+@pytest.mark.parametrize("line", [line for document in DOCUMENTS for line in shown_commands(document)])
+def test_a_shown_command_exists(line: str) -> None:
+    command = typer.main.get_command(app)
+    arguments = shlex.split(line)[1:]
+    while hasattr(command, "commands"):
+        command = command.commands[arguments.pop(0)]
+    command.make_context("ggm", arguments).close()
+
+
+def test_a_wrong_one_would_be_found() -> None:
+    assert len(shown_commands(ROOT / "docs" / "data.md")) >= 5
+    assert len(shown_commands(ROOT / "README.md")) >= 3
+    assert CliRunner().invoke(app, ["data", "filter", "x", "--colour", "red"]).exit_code == 2
