@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,9 @@ def test_systems_of_different_posts_are_refused(monkeypatch: pytest.MonkeyPatch)
         evaluate([GGM, BART[:1]])
     with pytest.raises(DataError, match="no prediction to score"):
         evaluate([GGM, []])
-    monkeypatch.setitem(__import__("sys").modules, "rouge_score.rouge_scorer", None)
+    with pytest.raises(ValueError, match="top must be at least 1"):
+        evaluate([GGM], top=0)
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
     metrics._rouge_scorer.cache_clear()
     with pytest.raises(MissingDependencyError, match="rouge-score"):
         evaluate([GGM])

@@ -43,7 +43,7 @@ MINILM: Final = "minilm"
 MAX_TOKENS: Final = 512
 
 _WANTED: Final = "a text encoder for BERTScore"
-_INSTEAD: Final = f"name the model '{MINILM}', which needs no download (its scores are lower or higher)"
+_INSTEAD: Final = f"name the model '{MINILM}', which needs no download but has scores of its own scale"
 
 _WITHOUT_DECODER: Final = frozenset({"t5", "mt5", "umt5"})  # which can be loaded without it
 

@@ -76,6 +76,7 @@ def evaluate(
     Raises:
         DataError: If systems predicted for different posts, or one has no prediction.
         MissingDependencyError: If `rouge-score` isn't installed.
+        ValueError: If top is below 1.
     """
     measured: list[MeasuredPosts] = [
         measure(predictions, top=top, bert_scorer=bert_scorer) for predictions in systems

@@ -195,7 +195,7 @@ class _Predictor:
 
         bundle, posts = self._loaded
         if in_pool:
-            bundle = replace(bundle, pool=bundle.rebuilt_pool([*bundle.pool, *in_pool]))
+            bundle = replace(bundle, pool=bundle.rebuilt_pool([*in_pool, *bundle.pool]))
         return predict(
             bundle,
             posts,
