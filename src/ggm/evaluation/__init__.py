@@ -2,6 +2,6 @@
 
 `predict` writes what a bundle recommends to a file (`predictions`). All else needs no model, but
 for BERTScore: `metrics`, `novel` and `bertscore` score each post, `bootstrap` says how certain a
-mean or a difference is, `score` has every figure of a file, `evaluate` those of several files as
-JSON and as a table.
+mean or a difference is, `score` has every figure of a file, `evaluate` those of several files, and
+`report` shows them.
 """
