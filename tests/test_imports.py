@@ -56,18 +56,24 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
+    "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
     "matplotlib": ("ggm.corpus.plots",),
+    "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "rouge_score": ("ggm.evaluation.metrics",),
+    "scipy": ("ggm.evaluation.human.statistics",),
+    "starlette": ("ggm.serving.rating_page",),
     "typer": (
         "ggm.serving.cli",
         "ggm.serving.data_cli",
         "ggm.serving.evaluate_cli",
+        "ggm.serving.human_cli",
         "ggm.serving.import_cli",
+        "ggm.serving.options",
     ),
+    "uvicorn": ("ggm.serving.rating_page",),
     "wordninja": ("ggm.hashtags",),
-    "rouge_score": ("ggm.evaluation.metrics",),
-    "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
     "transformers": NEURAL,
 }
@@ -187,7 +193,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets",
+    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy",
 )  # fmt: skip
 
 
@@ -201,10 +207,12 @@ HEAVY = (
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),
         ("ggm.serving.cli", ("typer",)),
+        ("ggm.serving.human_cli", ("typer",)),
         ("ggm.serving.import_cli", ("typer",)),
         ("ggm.serving.evaluate_cli", ("typer",)),
         ("ggm.evaluation.evaluate", ()),
         ("ggm.evaluation.report", ()),
+        ("ggm.evaluation.human.report", ()),
     ],
 )
 def test_light_modules_load_nothing_heavy(module: str, may_load: tuple[str, ...]) -> None:

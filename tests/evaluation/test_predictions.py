@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ggm.errors import DataError
 from ggm.evaluation.predictions import (
     Prediction,
+    first,
     read_predictions,
     write_predictions,
 )
@@ -138,3 +139,9 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(DataError, match="can't write predictions"):
         write_predictions(path / "below-a-file", [ONE])
+
+
+def test_cutting_keeps_the_best_hashtags_and_everything_else() -> None:
+    prediction = Prediction("1", "s", ("a", "b", "c"), (3.0, 2.0, 1.0), ("b",), ("b", "d"))
+    assert first([prediction], 2) == [Prediction("1", "s", ("a", "b"), (3.0, 2.0), ("b",), ("b", "d"))]
+    assert first([prediction], None) == [prediction]

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,19 @@ def read_predictions(path: str | Path) -> list[Prediction]:
             raise DataError(f"{path}, line {number}: {error}") from error
         predictions.append(prediction)
     return predictions
+
+
+def first(predictions: Sequence[Prediction], count: int | None) -> list[Prediction]:
+    """The same predictions cut to their best hashtags.
+
+    Args:
+        predictions: Of any system.
+        count: How many hashtags a post; None keeps all.
+    """
+    return [
+        replace(prediction, hashtags=prediction.hashtags[:count], scores=prediction.scores[:count])
+        for prediction in predictions
+    ]
 
 
 def _refuse_repetition(prediction: Prediction, known: set[tuple[str, str]]) -> None:

@@ -17,6 +17,8 @@ from rich.table import Table
 from ggm.errors import GgmError, MediaError
 from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
+from ggm.serving.human_cli import human_app
+from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
 from ggm.serving.show import (
     answer_json,
     out,
@@ -27,7 +29,6 @@ from ggm.serving.show import (
     print_warning,
     progress_bars,
 )
-from ggm.serving.sizes import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hashtags for short videos.")
 model_app = typer.Typer(no_args_is_help=True, help="What a model is made of.")
@@ -37,6 +38,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
+app.add_typer(human_app, name="human")
 
 
 def main() -> None:
@@ -167,25 +169,7 @@ def corpus_clipart(
     print_settings(summary)
 
 
-def _bytes(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
-DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.")]
-CacheOption = Annotated[Path | None, typer.Option(help="Feature cache; by default beside the dataset.")]
-CacheSizeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--cache-size",
-        parser=_bytes,
-        metavar="SIZE",
-        help="Most the features may take on disk, such as 50GB; no limit by default.",
-    ),
-]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
 from ggm.serving.show import out, print_scores, print_warning, progress_bars
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def score_command(
 
 def evaluate_command(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a folder.")],
-    data: Annotated[Path, typer.Option(help="Dataset folder with a manifest.")],
+    data: DataOption,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder of the result; goes on where it was left.")],
     systems: Annotated[
         str | None,
@@ -124,7 +125,8 @@ def evaluate_command(
     bert_layers: BertLayersOption = None,
     bert_idf: BertIdfOption = False,
     device: DeviceOption = "cpu",
-    cache: Annotated[Path | None, typer.Option(help="Feature cache; by default beside the dataset.")] = None,
+    cache: CacheOption = None,
+    cache_size: CacheSizeOption = None,
 ) -> None:
     """Predict for a dataset's split and score it: prediction files, scores.json and scores.md.
 
@@ -147,7 +149,7 @@ def evaluate_command(
     }
     claim_folder(out_dir, settings)
     with progress_bars() as bar:
-        predictor = _Predictor(bundle, data, split, without_descriptions, cache, bar)
+        predictor = _Predictor(bundle, data, split, without_descriptions, cache, cache_size, bar)
         found = predictor.predictions(out_dir, chosen, in_pool=hidden if unseen_in_pool else None)
         scorer, facts = (
             _bert_scorer(bert_model, bert_layers, bert_idf, device, bar) if bert_score else (None, {})
@@ -172,6 +174,7 @@ class _Predictor:
     split: str
     without_descriptions: bool
     cache: Path | None
+    cache_bytes: int | None
     bar: Callable[[str], Callable[..., None]]
 
     def predictions(
@@ -212,7 +215,12 @@ class _Predictor:
 
         bundle = load_bundle(self.bundle)
         features = open_features(
-            self.data, bundle.extractor, cache=self.cache, bar=self.bar, warn=print_warning
+            self.data,
+            bundle.extractor,
+            cache=self.cache,
+            cache_bytes=self.cache_bytes,
+            bar=self.bar,
+            warn=print_warning,
         )
         return bundle, features.split(self.split)
 

@@ -135,7 +135,7 @@ def run_classifier(
     finish_folder(features, log_folder(out), done=False)
     out.mkdir(parents=True, exist_ok=True)
     for split, posts in zip((VALIDATION, TEST), held_out, strict=True):
-        inputs = classifier_features(posts, extractor, recipe.classifier)
+        inputs = classifier_features(posts, extractor, recipe.classifier.inputs)
         ranked = classify(classifier, inputs, list(vocabulary), top_k=RANKED)
         write_predictions(
             out / f"{split}.jsonl",
