@@ -56,17 +56,21 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 # A library and the modules (by prefix) that alone may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
+    "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
     "matplotlib": ("ggm.corpus.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page",),
     "typer": (
         "ggm.serving.cli",
         "ggm.serving.data_cli",
+        "ggm.serving.evaluate_cli",
         "ggm.serving.human_cli",
         "ggm.serving.import_cli",
+        "ggm.serving.options",
     ),
     "uvicorn": ("ggm.serving.rating_page",),
     "wordninja": ("ggm.hashtags",),
@@ -205,6 +209,9 @@ HEAVY = (
         ("ggm.serving.cli", ("typer",)),
         ("ggm.serving.human_cli", ("typer",)),
         ("ggm.serving.import_cli", ("typer",)),
+        ("ggm.serving.evaluate_cli", ("typer",)),
+        ("ggm.evaluation.evaluate", ()),
+        ("ggm.evaluation.report", ()),
         ("ggm.evaluation.human.report", ()),
     ],
 )

@@ -354,7 +354,7 @@ def test_version(run: Run) -> None:
 def test_help_of_every_command(run: Run) -> None:
     assert run().out.split() == run("--help").out.split()
     for arguments in [
-        ["recommend"], ["predict"], ["score"], ["model", "info"], ["corpus", "clipart"],
+        ["recommend"], ["predict"], ["score"], ["evaluate"], ["model", "info"], ["corpus", "clipart"],
         ["train", "retriever"], ["train", "generator"], ["train", "classifier"],
     ]:  # fmt: skip
         result = run(*arguments, "--help")
@@ -437,12 +437,14 @@ def test_predict_and_score(run: Run, tiny_dataset: Path, tiny_bundle_dir: Path, 
 
     table = run("score", files["popular"], files["recommender"], "--top", 2)
     assert (table.status, table.err) == (0, "")
-    head, first, second = table.out.splitlines()
-    assert head.split()[:3] == ["system", "posts", "ROUGE-1"]
+    head, first, second, *coverage = table.out.splitlines()
+    assert head.split()[:4] == ["system", "posts", "top", "ROUGE-1"]
     assert first.split()[:2] == ["popular", "2"]
     assert second.split()[:2] == ["recommender", "2"]
     assert "p=" in second
     assert "p=" not in first
+    assert coverage[0].split()[:3] == ["system", "hashtags", "recall@10"]
+    assert len(coverage) == 3
 
     scores = json.loads(run("score", files["popular"], files["recommender"], "--json", "--top", 2).out)
     assert [row["system"] for row in scores["scores"]] == ["popular", "recommender"]
