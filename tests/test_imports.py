@@ -39,7 +39,17 @@ ALLOWED: dict[str, set[str]] = {
     "corpus": {"media"},
     "training": {*STAGES, "bundle", "recommend", "corpus", "evaluation"},
     "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
-    "serving": {*STAGES, "bundle", "model_info", "recommend", "corpus", "training", "evaluation"},
+    "reproduce": {*STAGES, "bundle", "corpus", "training", "evaluation"},
+    "serving": {
+        *STAGES,
+        "bundle",
+        "model_info",
+        "recommend",
+        "corpus",
+        "training",
+        "evaluation",
+        "reproduce",
+    },
     "__main__": {"serving"},
 }
 
@@ -65,6 +75,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page",),
     "typer": (
+        "ggm.serving.reproduce_cli",
         "ggm.serving.cli",
         "ggm.serving.data_cli",
         "ggm.serving.evaluate_cli",

@@ -19,6 +19,7 @@ from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
 from ggm.serving.human_cli import human_app
 from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
+from ggm.serving.reproduce_cli import reproduce_command
 from ggm.serving.show import (
     answer_json,
     out,
@@ -299,3 +300,4 @@ def predict_command(
 
 app.command("score")(score_command)
 app.command("evaluate")(evaluate_command)
+app.command("reproduce")(reproduce_command)
