@@ -3,6 +3,7 @@
     bundle.json             format, parts, settings, and the SHA-256 of every file below
     retriever.safetensors   the retriever's heads
     encoders.safetensors    pretrained encoders that were trained further, if any
+    classifier.safetensors  what guides in the retriever's place, if anything does
     class_embeddings.safetensors   compact profile: text embeddings of the class names
     pool.safetensors        the hashtag pool with its vectors
     vocabulary.json         hashtags of the training posts with their counts
@@ -48,7 +49,8 @@ from ggm.generator.layout import ensure_separator
 from ggm.generator.model import Generator
 from ggm.hashtags import Vocabulary
 from ggm.ranking import RankingConfig
-from ggm.records import Guidance, VideoFeatures
+from ggm.records import Guidance, Hit, VideoFeatures
+from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
 from ggm.settings import from_dict
@@ -81,6 +83,8 @@ class Bundle:
         training: Record of the runs that made it, as plain JSON values.
         trained_encoders: Which of the extractor's encoders training changed, so that their
             checkpoints can't give them back.
+        classifier: Of videos, over the vocabulary: guides in the retriever's place (the paper's
+            GGM-ViT); None for the retriever.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Bundle:
     card: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     trained_encoders: tuple[EncoderPart, ...] = ()
+    classifier: HashtagClassifier | None = None
 
     @torch.inference_mode()
     def embed_videos(self, features: Sequence[VideoFeatures]) -> NDArray[np.float32]:
@@ -122,7 +127,7 @@ class Bundle:
         return self.retriever.embed_hashtags(pretrained).cpu().numpy()
 
     def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
-        """The pool hashtags closest to each video (paper, equation 2).
+        """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
 
         Raises:
             PoolError: If the pool is empty.
@@ -131,7 +136,22 @@ class Bundle:
             top_k = self.generator.config.top_k if self.generator else DEFAULT_TOP_K
         if top_k == 0:
             return [Guidance()] * len(features)
+        if self.classifier is not None:
+            return self._classify(self.classifier, features, top_k)
         return [Guidance(hits) for hits in self.pool.search_many(self.embed_videos(features), top_k)]
+
+    @torch.inference_mode()
+    def _classify(
+        self, classifier: HashtagClassifier, features: Sequence[VideoFeatures], top_k: int
+    ) -> list[Guidance]:
+        hashtags = list(self.vocabulary)
+        means = np.stack([np.asarray(item.frame_pooled, np.float32).mean(0) for item in features])
+        probabilities = classifier.probabilities(torch.from_numpy(means).to(device_of(classifier)))
+        values, places = probabilities.topk(min(top_k, len(hashtags)), dim=-1)
+        return [
+            Guidance(tuple(Hit(hashtags[place], value) for place, value in zip(row, scores, strict=True)))
+            for row, scores in zip(places.tolist(), values.tolist(), strict=True)
+        ]
 
     def batch(
         self, features: Sequence[VideoFeatures], descriptions: Sequence[str], guidance: Sequence[Guidance]
@@ -263,6 +283,8 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
     class_embeddings = getattr(bundle.extractor.frames, "class_embeddings", None)
     if isinstance(class_embeddings, Tensor):
         _save_tensors({"class_embeddings": class_embeddings}, folder / "class_embeddings.safetensors")
+    if bundle.classifier is not None:
+        _save_tensors(bundle.classifier.state_dict(), folder / "classifier.safetensors")
     generator: dict[str, Any] | None = None
     if bundle.generator is not None and bundle.text is not None:
         _save_tensors(bundle.generator.trainable_state_dict(), folder / "generator.safetensors")
@@ -283,6 +305,7 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         "decoding": bundle.decoding.to_dict(),
         "ranking": bundle.ranking.to_dict(),
         "trained_encoders": bundle.trained_encoders,
+        "classifier": None if bundle.classifier is None else bundle.classifier.config.to_dict(),
         "training": bundle.training,
         "files": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
     }
@@ -378,6 +401,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
         card=(folder / "README.md").read_text("utf-8") if (folder / "README.md").is_file() else "",
         training=manifest["training"],
         trained_encoders=trained_encoders,
+        classifier=_load_classifier(folder, manifest.get("classifier"), device),
     )
     if manifest["generator"] is None:
         return bundle
@@ -391,6 +415,14 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
     state = {name: tensor.float() for name, tensor in load_file(folder / "generator.safetensors").items()}
     generator.load_trainable_state_dict(state)
     return replace(bundle, generator=generator.to(device), text=text)
+
+
+def _load_classifier(folder: Path, settings: dict[str, Any] | None, device: str) -> HashtagClassifier | None:
+    if settings is None:
+        return None
+    classifier = HashtagClassifier(ClassifierConfig.from_dict(settings))
+    _load_state(classifier, load_file(folder / "classifier.safetensors"), folder)
+    return classifier.eval().to(device)
 
 
 def _load_state(module: torch.nn.Module, state: dict[str, Tensor], folder: Path) -> None:

@@ -42,7 +42,7 @@ def corpus(words: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def posts(corpus: Path) -> tuple[Post, ...]:
-    return load_dataset(corpus, check_videos=False).posts
+    return load_dataset(corpus).posts
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def build(words: Path, tmp_path: Path) -> Callable[..., tuple[Post, ...]]:
     def build(**settings: object) -> tuple[Post, ...]:
         folder = tmp_path / str(next(made))
         build_synthetic(folder, replace(FEW, **settings), source=words)  # type: ignore[arg-type]
-        return load_dataset(folder, check_videos=False).posts
+        return load_dataset(folder).posts
 
     return build
 
@@ -176,19 +176,17 @@ def test_hashtags_are_coined_before_they_are_used(corpus: Path, posts: tuple[Pos
 
 def test_a_split_by_time_has_novel_hashtags_of_known_words(corpus: Path, tmp_path: Path) -> None:
     split_dataset(corpus, tmp_path / "by-time", by="time")
-    dataset = load_dataset(tmp_path / "by-time", check_videos=False)
+    dataset = load_dataset(tmp_path / "by-time")
     train = {key(text) for post in dataset.split("train") for text in post.hashtags}
     novel = {key(text) for post in dataset.split("test") for text in post.hashtags} - train
     topics = [json.loads(line) for line in (corpus / "topics.jsonl").read_text("utf-8").splitlines()]
     assert novel & {text for topic in topics for text in topic.get("coined", {})}
     # What the scenes show went along.
-    assert read_world(dataset.folder, dataset.metadata) == read_world(
-        corpus, load_dataset(corpus, check_videos=False).metadata
-    )
+    assert read_world(dataset.folder, dataset.metadata) == read_world(corpus, load_dataset(corpus).metadata)
 
 
 def test_unseen_hashtags_are_in_no_other_split(corpus: Path) -> None:
-    dataset = load_dataset(corpus, check_videos=False)
+    dataset = load_dataset(corpus)
     unseen = set(dataset.metadata["unseen_hashtags"])
     assert len(unseen) == 5
     for name, posts in dataset.splits.items():

@@ -1,14 +1,24 @@
 """The bootstrap where its distribution is known, and against a loop that spells it out."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggm.evaluation import bootstrap
-from ggm.evaluation.bootstrap import bootstrap_mean, bootstrap_ratio, paired_bootstrap
+from ggm.evaluation.bootstrap import (
+    bootstrap_f1_of_means,
+    bootstrap_mean,
+    bootstrap_means,
+    bootstrap_ratio,
+    paired_bootstrap,
+    paired_bootstrap_f1_of_means,
+)
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+PAIRS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20)
 
 
 def slow_means(values: np.ndarray, num_resamples: int, seed: int) -> list[float]:
@@ -79,6 +89,112 @@ def test_ratio_of_wholes_of_one_is_the_mean(scores: list[float]) -> None:
     )
 
 
+@given(posts=PAIRS, seed=st.integers(0, 20))
+@settings(max_examples=30, deadline=None)
+def test_several_means_are_each_as_if_alone(posts: list[tuple[float, float]], seed: int) -> None:
+    columns = dict(zip(("one", "other"), zip(*posts, strict=True), strict=True))
+    together = bootstrap_means(columns, num_resamples=40, confidence=0.8, seed=seed)
+    assert list(together) == ["one", "other"]
+    for name, values in columns.items():
+        alone = bootstrap_mean(values, num_resamples=40, confidence=0.8, seed=seed)
+        assert astuple(together[name]) == pytest.approx(astuple(alone), abs=1e-12)
+
+
+def harmonic(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def test_f1_of_means_worked_by_hand() -> None:
+    # Precision 1 and 0, recall 1/2 and 0: means 1/2 and 1/4, so 1/3; the posts' F1 are 2/3 and 0.
+    interval = bootstrap_f1_of_means([1.0, 0.0], [0.5, 0.0], num_resamples=4000)
+    assert interval.mean == pytest.approx(1 / 3)
+    # Draws have the first post twice, once or never: 2/3, 1/3 or 0.
+    assert (interval.low, interval.high) == pytest.approx((0, 2 / 3))
+    # Here the two definitions part: each post's F1 is 0, yet both means are 1/2.
+    assert bootstrap_f1_of_means([1.0, 0.0], [0.0, 1.0]).mean == 0.5
+    nothing = bootstrap_f1_of_means([0, 0], [0, 0])
+    assert (nothing.mean, nothing.low, nothing.high) == (0, 0, 0)
+
+
+@given(posts=PAIRS, seed=st.integers(0, 100))
+@settings(max_examples=40, deadline=None)
+def test_f1_of_means_equals_the_slow_twin(posts: list[tuple[float, float]], seed: int) -> None:
+    precision, recall = (np.array(values) for values in zip(*posts, strict=True))
+    interval = bootstrap_f1_of_means(precision, recall, num_resamples=50, confidence=0.9, seed=seed)
+    drawn = [
+        harmonic(*means)
+        for means in zip(slow_means(precision, 50, seed), slow_means(recall, 50, seed), strict=True)
+    ]
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(drawn, [0.05, 0.95]), abs=1e-12)
+    assert interval.mean == pytest.approx(harmonic(precision.mean(), recall.mean()))
+    assert interval.num_posts == len(posts)
+
+
+@given(posts=PAIRS)
+@settings(max_examples=60, deadline=None)
+def test_f1_of_means_is_bounded_symmetric_and_never_below_the_mean_f1(
+    posts: list[tuple[float, float]],
+) -> None:
+    precision, recall = (list(values) for values in zip(*posts, strict=True))
+    there = bootstrap_f1_of_means(precision, recall, num_resamples=20)
+    back = bootstrap_f1_of_means(recall, precision, num_resamples=20)
+    assert there.mean == back.mean
+    assert (there.low, there.high) == (back.low, back.high)
+    assert 0 <= there.low <= there.high <= 1
+    assert there.mean >= np.mean([harmonic(*post) for post in posts]) - 1e-12
+    assert there.mean <= max(np.mean(precision), np.mean(recall)) + 1e-12
+
+
+def test_paired_f1_of_means_worked_by_hand() -> None:
+    # 1/3 against 0 (see above); drawn differences are 2/3, 1/3 and 0.
+    result = paired_bootstrap_f1_of_means(
+        ([1.0, 0.0], [0.5, 0.0]), ([0.0, 0.0], [0.0, 0.0]), num_resamples=4000
+    )
+    assert result.difference == pytest.approx(1 / 3)
+    assert (result.low, result.high, result.num_posts) == pytest.approx((0, 2 / 3, 2))
+    assert result.p_value == pytest.approx(2 * 0.25, abs=0.04)
+
+
+@given(first=PAIRS, seed=st.integers(0, 50), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_paired_f1_of_means_equals_the_slow_twin_and_changes_sign_when_swapped(
+    first: list[tuple[float, float]], seed: int, data: st.DataObject
+) -> None:
+    pair = st.tuples(st.floats(0, 1), st.floats(0, 1))
+    second = data.draw(st.lists(pair, min_size=len(first), max_size=len(first)))
+    systems = [tuple(np.array(values) for values in zip(*posts, strict=True)) for posts in (first, second)]
+    there, back = (
+        paired_bootstrap_f1_of_means(*order, num_resamples=60, seed=seed)  # type: ignore[arg-type]
+        for order in (systems, systems[::-1])
+    )
+    one, other = (
+        [harmonic(*means) for means in zip(slow_means(p, 60, seed), slow_means(r, 60, seed), strict=True)]
+        for p, r in systems
+    )
+    ends = np.quantile(np.subtract(one, other), [0.025, 0.975])
+    assert (there.low, there.high) == pytest.approx(ends, abs=1e-12)
+    assert there.difference == -back.difference
+    assert there.p_value == back.p_value
+    same = paired_bootstrap_f1_of_means(systems[0], systems[0], num_resamples=20)  # type: ignore[arg-type]
+    assert (same.difference, same.p_value) == (0, 1)
+
+
+def test_precision_and_recall_that_cannot_be_drawn_from_are_refused() -> None:
+    good = [1.0, 0.5]
+    for precision, recall, message in [
+        ([], [], "scores must be finite"),
+        (good, [np.nan, 0.1], "scores must be finite"),
+        (good, [1.0], "one value a post, got 2 and 1"),
+        (good, [-0.1, 1.0], "must not be negative"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            bootstrap_f1_of_means(precision, recall)
+        with pytest.raises(ValueError, match=message):
+            paired_bootstrap_f1_of_means((precision, recall), (precision, recall))
+    with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
+        paired_bootstrap_f1_of_means((good, good), ([1.0], [1.0]))
+
+
 def test_paired_worked_by_hand() -> None:
     # Differences are 1 and 0: the drawn mean is 0 with probability 1/4, and never below.
     result = paired_bootstrap([1.0, 0.5], [0.0, 0.5], num_resamples=4000)
@@ -131,6 +247,8 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
         with pytest.raises(ValueError, match="scores must be finite"):
             bootstrap_mean(bad)
         with pytest.raises(ValueError, match="scores must be finite"):
+            bootstrap_means({"bad": bad})
+        with pytest.raises(ValueError, match="scores must be finite"):
             bootstrap_ratio(bad, [1.0])
         with pytest.raises(ValueError, match="scores must be finite"):
             paired_bootstrap(bad, bad)
@@ -138,6 +256,8 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
         paired_bootstrap([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
         bootstrap_ratio([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="one value a post, got 2 and 1"):
+        bootstrap_means({"one": [1.0, 2.0], "other": [1.0]})
     with pytest.raises(ValueError, match="wholes must not be negative"):
         bootstrap_ratio([1.0], [-1.0])
 
@@ -155,6 +275,9 @@ def test_arguments_out_of_range_are_refused(options: dict[str, float], message: 
         lambda: bootstrap_mean([1.0], **options),
         lambda: bootstrap_ratio([1.0], [1.0], **options),
         lambda: paired_bootstrap([1.0], [1.0], **options),
+        lambda: bootstrap_means({"one": [1.0]}, **options),
+        lambda: bootstrap_f1_of_means([1.0], [1.0], **options),
+        lambda: paired_bootstrap_f1_of_means(([1.0], [1.0]), ([1.0], [1.0]), **options),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -13,7 +13,7 @@ from ggm.bundle import Bundle
 from ggm.corpus.manifest import load_dataset
 from ggm.errors import BundleError, ConfigError
 from ggm.evaluation import predict as predict_module
-from ggm.evaluation.predict import SYSTEMS, System, predict
+from ggm.evaluation.predict import RANKED, SYSTEMS, System, predict
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import FeaturedPosts, featured_posts
 from ggm.ranking import RankingConfig
@@ -93,9 +93,9 @@ def test_the_recommender_is_what_recommender_answers(bundle: Bundle, posts: Feat
 
 
 def test_the_retriever_is_its_whole_guidance(bundle: Bundle, posts: FeaturedPosts) -> None:
-    """More than the generator reads (four, here), for recall@50."""
+    """More than the generator reads (four, here), for recall@100."""
     for index, prediction in enumerate(run(bundle, posts, "retriever")):
-        (guidance,) = bundle.guide([posts.features(index)], top_k=50)
+        (guidance,) = bundle.guide([posts.features(index)], top_k=RANKED)
         assert prediction.hashtags == prediction.guidance == guidance.texts
         assert prediction.scores == tuple(hit.similarity for hit in guidance.hits)
         assert sorted(prediction.hashtags) == sorted(HASHTAGS)

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ggm.errors import HashtagError
-from ggm.hashtags import display_form, normalise, same, split_words
+from ggm.hashtags import display_form, english_words, normalise, same, split_words
 from ggm.hashtags.canonical import letters_only
 from ggm.hashtags.lexicon import CREATOR_WORDS, JOINED_PHRASES, SHORT_WORDS
 
@@ -200,3 +200,11 @@ def test_lexicon_is_lower_case_latin() -> None:
 def test_creator_words_are_one_word_alone_and_in_company(word: str) -> None:
     assert split_words(word) == split_words(word.upper()) == split_words(word.capitalize()) == (word,)
     assert split_words(f"My{word.capitalize()}") == ("my", word)
+
+
+def test_english_words_are_those_that_hashtags_are_split_by() -> None:
+    words = english_words()
+    assert {"cold", "weather", "tiktok", "ootd", "a", "of"} <= words
+    assert not {"qzxv", "fy", "funnny", "worldcup"} & words
+    assert all(word == word.lower() and word.isascii() for word in words)
+    assert set(split_words("coldweatherday")) <= words

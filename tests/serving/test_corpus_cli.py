@@ -30,7 +30,7 @@ def test_a_corpus_is_built_with_the_settings_asked_for(
     out = tmp_path / "out"
     more = ("--set", "scenes.video_noise=0.5", "--set", "start_year=2024", "--seed", 3, "--source", words)
     assert run(monkeypatch, out, *SMALL, *more) == 0
-    dataset = load_dataset(out, check_videos=False)
+    dataset = load_dataset(out)
     assert len(dataset.posts) == 60
     assert dataset.metadata["scenes"]["video_noise"] == 0.5
     assert dataset.metadata["settings"]["seed"] == 3

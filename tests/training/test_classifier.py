@@ -9,21 +9,48 @@ import pytest
 import torch
 
 import ggm.training.classifier as classifier_module
+from ggm.errors import ConfigError
 from ggm.features.extract import FeatureExtractor
 from ggm.features.posts import FeaturedPosts, pooled_chunks
 from ggm.records import Post
-from ggm.training.classifier import HashtagClassifier, classifier_features, classify, train_classifier
-from ggm.training.recipes import ClassifierRecipe, Recipe
+from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
+from ggm.training.classifier import classifier_features, classify, train_classifier
+from ggm.training.recipes import Recipe
 from ggm.training.targets import vocabulary_of
 from ggm.training.trainer import FitResult
 
 
 def test_the_loss_is_cross_entropy_against_the_target_distribution() -> None:
-    classifier = HashtagClassifier(3, num_hashtags=4, recipe=ClassifierRecipe()).eval()
+    classifier = HashtagClassifier(ClassifierConfig(3, 4)).eval()
     features, targets = torch.randn(2, 3), torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]])
     p = classifier.logits(features).softmax(-1)
     by_hand = -(0.5 * p[0, 0].log() + 0.5 * p[0, 2].log() + p[1, 1].log()) / 2
-    assert torch.allclose(classifier(features, targets)["loss"], by_hand)
+    assert torch.allclose(classifier.loss(features, targets), by_hand)
+
+
+def test_a_sigmoid_for_each_hashtag() -> None:
+    """By hand: the mean over posts and hashtags of binary cross-entropies."""
+    classifier = HashtagClassifier(ClassifierConfig(3, 4, loss="sigmoid")).eval()
+    features, targets = torch.randn(2, 3), torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    p = classifier.probabilities(features)
+    assert torch.allclose(p, classifier.logits(features).sigmoid())
+    right = torch.where(targets > 0, p, 1 - p)
+    assert torch.allclose(classifier.loss(features, targets), -right.log().mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_hashtags": 0}, "num_hashtags must be at least 1"),
+        ({"inputs": "sound"}, "classifier.inputs"),
+        ({"loss": "hinge"}, "classifier.loss"),
+        ({"dropout": 1.0}, "dropout must be from 0 to below 1"),
+        ({"colour": 1}, "unknown key colour"),
+    ],
+)
+def test_what_a_classifier_cannot_be(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ClassifierConfig.from_dict({**ClassifierConfig(3, 4).to_dict(), **change})
 
 
 def test_targets_put_an_equal_share_on_each_hashtag(
@@ -72,16 +99,16 @@ def test_features_are_the_mean_over_frames_and_the_description(
         ("description", texts),
         ("both", np.concatenate([means, texts], axis=1)),
     ):
-        found = classifier_features(train, extractor, ClassifierRecipe(inputs=inputs))  # type: ignore[arg-type]
+        found = classifier_features(train, extractor, inputs)  # type: ignore[arg-type]
         assert np.allclose(found, expected, atol=1e-6)
 
 
 def test_features_are_read_some_posts_at_a_time(
     train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = classifier_features(train, extractor, recipe.classifier)
+    whole = classifier_features(train, extractor, recipe.classifier.inputs)
     monkeypatch.setattr(classifier_module, "pooled_chunks", partial(pooled_chunks, chunk=5))
-    assert np.array_equal(classifier_features(train, extractor, recipe.classifier), whole)
+    assert np.array_equal(classifier_features(train, extractor, recipe.classifier.inputs), whole)
 
 
 def test_it_learns_what_the_videos_show(
@@ -96,7 +123,9 @@ def test_it_learns_what_the_videos_show(
     )
     losses = list(result.losses.values())
     assert losses[-1] < 0.8 * losses[0]
-    ranked = classify(classifier, classifier_features(train, extractor, settings), list(vocabulary), top_k=50)
+    ranked = classify(
+        classifier, classifier_features(train, extractor, settings.inputs), list(vocabulary), top_k=50
+    )
     assert all(len(row) == len(vocabulary) for row in ranked)  # no more than there are
     right = [
         {*post.hashtags} == {text for text, _ in row[:2]}
@@ -140,6 +169,6 @@ def test_inputs_that_are_all_alike_give_finite_answers(
         data, extractor, settings, vocabulary=vocabulary_of(alike), seed=0, output_dir=tmp_path
     )
     (first, *_) = classify(
-        classifier, classifier_features(data, extractor, settings), list(vocabulary_of(alike)), top_k=3
+        classifier, classifier_features(data, extractor, settings.inputs), list(vocabulary_of(alike)), top_k=3
     )
     assert np.isfinite([score for _, score in first]).all()

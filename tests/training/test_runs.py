@@ -219,6 +219,28 @@ def test_the_papers_generative_baselines_are_settings(
     assert predictions(load_bundle(tmp_path / "out"), tiny_dataset, cache) == before
 
 
+def test_a_classifier_may_guide(
+    quick: Recipe, tiny_dataset: Path, retriever: Path, cache: Path, tmp_path: Path
+) -> None:
+    """The paper's GGM-ViT: guidance is what a classifier of videos finds most probable."""
+    recipe = replace(quick, generator=replace(quick.generator, guidance="classifier", top_k=3))
+    bundle = run_generator(recipe, tiny_dataset, tmp_path / "out", retriever=retriever, cache=cache)
+    classifier = bundle.classifier
+    assert classifier is not None
+    assert classifier.config.inputs == "video"
+    posts = open_features(tiny_dataset, bundle.extractor, cache=cache).split("test")
+    features = [posts.features(index) for index in range(len(posts))]
+    hashtags = list(bundle.vocabulary)
+    for item, found in zip(features, bundle.guide(features), strict=True):
+        mean = torch.from_numpy(item.frame_pooled.mean(0))[None]
+        probabilities = dict(zip(hashtags, classifier.probabilities(mean)[0].tolist(), strict=True))
+        expected = sorted(hashtags, key=lambda text: -probabilities[text])[:3]
+        assert list(found.texts) == expected
+        assert found.hits[0].similarity == pytest.approx(probabilities[expected[0]])
+    before = predictions(bundle, tiny_dataset, cache)
+    assert predictions(load_bundle(tmp_path / "out"), tiny_dataset, cache) == before
+
+
 def test_a_recipe_of_another_profile_than_the_retrievers_is_refused(
     quick: Recipe, tiny_dataset: Path, tmp_path: Path, retriever: Path
 ) -> None:

@@ -57,7 +57,7 @@ def test_all_stages_train_on_simulated_posts(
     run_retriever(quick, corpus, tmp_path / "retriever")
     made = run_generator(quick, corpus, tmp_path / "bundle", retriever=tmp_path / "retriever")
     run_classifier(quick, corpus, tmp_path / "classifier")
-    posts = load_dataset(corpus, check_videos=False).split("test")
+    posts = load_dataset(corpus).split("test")
     assert len(read_predictions(tmp_path / "classifier" / "test.jsonl")) == len(posts)
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.training["generator"]["data"] == "synthetic (a simulation)"

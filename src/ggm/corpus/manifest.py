@@ -21,6 +21,7 @@ from ggm.corpus.jsonlines import write_json, write_json_lines
 from ggm.corpus.rows import BadRow, Problem, RawRow, RowError, to_rows
 from ggm.errors import DataError
 from ggm.records import Post
+from ggm.scenes import SCENES_KEY
 
 __all__ = [
     "MANIFEST_NAME",
@@ -249,7 +250,7 @@ def load_dataset(
 
     Args:
         folder: With ``manifest.jsonl`` or ``manifest.parquet``, and perhaps ``dataset.json``.
-        check_videos: As for `read_manifest`.
+        check_videos: As for `read_manifest`; simulated videos are no files, and not looked for.
         on_bad_row: As for `read_manifest`.
 
     Returns:
@@ -262,13 +263,15 @@ def load_dataset(
     """
     folder = Path(folder)
     manifest = find_manifest(folder)
+    metadata = read_metadata(folder / METADATA_NAME)
+    check_videos = check_videos and SCENES_KEY not in metadata
     numbered = list(numbered_posts(manifest, check_videos=check_videos, on_bad_row=on_bad_row))
     if not numbered:
         raise DataError(f"{manifest}: no usable post")
     return Dataset(
         folder=folder,
         posts=tuple(post for _, post in numbered),
-        metadata=read_metadata(folder / METADATA_NAME),
+        metadata=metadata,
         rows=tuple(number for number, _ in numbered),
     )
 

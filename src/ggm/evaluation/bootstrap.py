@@ -2,12 +2,13 @@
 
 Posts are drawn with replacement, as many as there are, again and again; the spread of the means
 of these draws is that of the mean over other posts of the same kind (Efron, 1979; for the
-comparison of two systems on the same posts: Koehn, 2004).
+comparison of two systems on the same posts: Koehn, 2004). What is computed from several means,
+such as a share or the F1 of mean precision and mean recall, is computed anew in each draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,10 @@ _DRAWS_AT_ONCE = 2_000_000  # bounds the memory: 16 MB of indices
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over posts with its confidence interval.
+    """A mean over posts, or what is computed from several means, with its confidence interval.
 
     Args:
-        mean: Over all posts.
+        mean: The figure of all posts.
         low: Lower end of the interval.
         high: Upper end.
         num_posts: How many posts it is of.
@@ -42,7 +43,7 @@ class Comparison:
     """The difference of two systems on the same posts.
 
     Args:
-        difference: Mean of the first minus mean of the second.
+        difference: The first's figure minus the second's.
         low: Lower end of its confidence interval.
         high: Upper end.
         p_value: Two-sided: twice the share of draws in which the difference isn't of its sign.
@@ -76,6 +77,30 @@ def bootstrap_mean(
     )
 
 
+def bootstrap_means(
+    scores: Mapping[str, Values], *, num_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """`bootstrap_mean` of several scores of the same posts, in the time of one.
+
+    Args:
+        scores: By name, at least one.
+        num_resamples: See `bootstrap_mean`.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Raises:
+        ValueError: If there is no post, lengths differ, a score isn't finite, or an argument is out
+            of range.
+    """
+    first = next(iter(scores.values()))
+    columns = np.stack([_checked(values, like=first) for values in scores.values()], axis=1)
+    drawn = _resampled_means(columns, num_resamples, seed)  # (draws, scores)
+    return {
+        name: Interval(float(columns[:, i].mean()), *_ends(drawn[:, i], confidence), len(columns))
+        for i, name in enumerate(scores)
+    }
+
+
 def bootstrap_ratio(
     parts: Values,
     wholes: Values,
@@ -105,6 +130,34 @@ def bootstrap_ratio(
     return Interval(float(_ratio(both.mean(axis=0))), low, high, len(both))
 
 
+def bootstrap_f1_of_means(
+    precision: Values,
+    recall: Values,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The harmonic mean of mean precision and mean recall, with its interval.
+
+    It isn't the mean of each post's F1, and never below it.
+
+    Args:
+        precision: Of each post, 0 or more.
+        recall: Of each post, 0 or more. Where both means are 0, so is the F1.
+        num_resamples: See `bootstrap_mean`.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Raises:
+        ValueError: If there is no post, lengths differ, a value isn't finite or is negative, or an
+            argument is out of range.
+    """
+    both = _precision_and_recall(precision, recall)  # (posts, 2)
+    low, high = _ends(_harmonic(_resampled_means(both, num_resamples, seed)), confidence)
+    return Interval(float(_harmonic(both.mean(axis=0))), low, high, len(both))
+
+
 def paired_bootstrap(
     first: Values,
     second: Values,
@@ -131,11 +184,46 @@ def paired_bootstrap(
     """
     differences = _checked(first) - _checked(second, like=first)
     drawn = _resampled_means(differences[:, None], num_resamples, seed)[:, 0]
+    return _comparison(float(differences.mean()), drawn, confidence, num_posts=len(differences))
+
+
+def paired_bootstrap_f1_of_means(
+    first: tuple[Values, Values],
+    second: tuple[Values, Values],
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems on the same posts by the F1 of mean precision and mean recall.
+
+    Args:
+        first: Precision and recall of each post.
+        second: The other system's, of the same posts in the same order.
+        num_resamples: See `bootstrap_mean`.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Raises:
+        ValueError: If there is no post, lengths differ, a value isn't finite or is negative, or an
+            argument is out of range.
+    """
+    values = np.stack([_precision_and_recall(*first), _precision_and_recall(*second, like=first[0])])
+    posts = values.shape[1]
+    both = values.transpose(1, 0, 2).reshape(posts, 4)
+    drawn = _harmonic(_resampled_means(both, num_resamples, seed).reshape(-1, 2, 2))  # (draws, systems)
+    whole = _harmonic(both.mean(axis=0).reshape(2, 2))
+    return _comparison(float(whole[0] - whole[1]), drawn[:, 0] - drawn[:, 1], confidence, num_posts=posts)
+
+
+def _comparison(
+    difference: float, drawn: npt.NDArray[np.float64], confidence: float, *, num_posts: int
+) -> Comparison:
     low, high = _ends(drawn, confidence)
     # Counting the data themselves as one more draw keeps p above 0, which no number of draws shows.
     tails = [((drawn <= 0).sum() + 1), ((drawn >= 0).sum() + 1)]
-    p_value = min(1.0, 2 * float(min(tails)) / (num_resamples + 1))
-    return Comparison(float(differences.mean()), low, high, p_value, len(differences))
+    p_value = min(1.0, 2 * float(min(tails)) / (len(drawn) + 1))
+    return Comparison(difference, low, high, p_value, num_posts)
 
 
 def _resampled_means(values: npt.NDArray[np.float64], num_resamples: int, seed: int) -> Any:
@@ -161,6 +249,22 @@ def _drawn_counts(posts: int, num_resamples: int, seed: int) -> Iterator[npt.NDA
 def _ratio(sums: npt.NDArray[np.float64]) -> Any:
     parts, wholes = sums[..., 0], sums[..., 1]
     return np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes != 0)
+
+
+def _harmonic(means: npt.NDArray[np.float64]) -> Any:
+    precision, recall = means[..., 0], means[..., 1]
+    both = precision + recall
+    return np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both != 0)
+
+
+def _precision_and_recall(
+    precision: Values, recall: Values, *, like: Values | None = None
+) -> npt.NDArray[np.float64]:
+    """Both, side by side: (posts, 2)."""
+    both = np.stack([_checked(precision, like=like), _checked(recall, like=precision)], axis=1)
+    if (both < 0).any():
+        raise ValueError("precision and recall must not be negative")
+    return both
 
 
 def _ends(drawn: npt.NDArray[np.float64], confidence: float) -> tuple[float, float]:

@@ -25,8 +25,8 @@ from ggm.records import Guidance
 
 System = Literal["generator", "recommender", "retriever", "pretrained-retriever", "popular"]
 SYSTEMS: Final[tuple[System, ...]] = get_args(System)
-RANKED: Final = 50
-"""How many hashtags of a ranked list are kept, for recall@50."""
+RANKED: Final = 100
+"""How many hashtags of a ranked list are kept, for recall@100."""
 
 Progress = Callable[[int, int], None]
 

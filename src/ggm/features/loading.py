@@ -14,7 +14,7 @@ from transformers.utils import logging
 from ggm.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 _WRONG_KIND: Final = (
     AttributeError,
@@ -26,6 +26,8 @@ _WRONG_KIND: Final = (
     ValueError,
 )
 """What loading a damaged checkpoint, or one of another kind, raises."""
+
+_INSTEAD: Final = "use the profile 'compact', which needs no download"
 
 
 @contextmanager
@@ -43,12 +45,13 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @contextmanager
-def checkpoint_errors(checkpoint: str, *, wanted: str) -> Iterator[None]:
+def checkpoint_errors(checkpoint: str, *, wanted: str, instead: str = _INSTEAD) -> Iterator[None]:
     """Turn whatever goes wrong in loading into a `CheckpointError`.
 
     Args:
         checkpoint: Hub id or directory.
         wanted: What it should be, such as ``a CLIP or SigLIP style model``.
+        instead: What else to do where there is no hub.
 
     Raises:
         CheckpointError: Naming the checkpoint, the reason, and what to do.
@@ -57,7 +60,7 @@ def checkpoint_errors(checkpoint: str, *, wanted: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise CheckpointError(
-            f"{checkpoint}: cannot load {wanted}: {_first_line(error)}. {_advice(checkpoint)}"
+            f"{checkpoint}: cannot load {wanted}: {_first_line(error)}. {_advice(checkpoint, instead)}"
         ) from error
     except _WRONG_KIND as error:
         raise CheckpointError(
@@ -66,17 +69,36 @@ def checkpoint_errors(checkpoint: str, *, wanted: str) -> Iterator[None]:
 
 
 def load_model(
-    checkpoint: str, *, wanted: str, local_files_only: bool = False, auto_class: Any = AutoModel
+    checkpoint: str,
+    *,
+    wanted: str,
+    local_files_only: bool = False,
+    auto_class: Any = AutoModel,
+    config: PretrainedConfig | None = None,
+    instead: str = _INSTEAD,
 ) -> PreTrainedModel:
     """Load a model whose every weight is in the checkpoint, a pooler that nothing here reads excepted.
+
+    Args:
+        checkpoint: Hub id or directory.
+        wanted: See `checkpoint_errors`.
+        local_files_only: Never ask a hub.
+        auto_class: Of `transformers`.
+        config: In place of the checkpoint's own, such as one of fewer layers.
+        instead: See `checkpoint_errors`.
 
     Raises:
         CheckpointError: If it is missing, damaged, of another kind, or lacks weights.
     """
-    with quiet_transformers(), checkpoint_errors(checkpoint, wanted=wanted):
+    options = {} if config is None else {"config": config}
+    with quiet_transformers(), checkpoint_errors(checkpoint, wanted=wanted, instead=instead):
         # Where a checkpoint has safetensors they are preferred; a pickle is read with weights_only.
         model, report = auto_class.from_pretrained(
-            checkpoint, trust_remote_code=False, local_files_only=local_files_only, output_loading_info=True
+            checkpoint,
+            trust_remote_code=False,
+            local_files_only=local_files_only,
+            output_loading_info=True,
+            **options,
         )
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name.split("."))
     if missing or report["mismatched_keys"]:
@@ -88,13 +110,13 @@ def load_model(
     return model.eval()  # type: ignore[no-any-return]
 
 
-def _advice(checkpoint: str) -> str:
+def _advice(checkpoint: str, instead: str) -> str:
     if Path(checkpoint).exists() or checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1:
         return "Name a folder that a checkpoint was saved to with all its files, or a hub id"
     return (
         "Is the name right? On a machine without a hub, fetch it elsewhere with "
         f"'hf download {checkpoint} --local-dir FOLDER' and name that folder instead, "
-        "or use the profile 'compact', which needs no download"
+        f"or {instead}"
     )
 
 

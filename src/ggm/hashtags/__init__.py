@@ -7,13 +7,14 @@
 from ggm.hashtags.canonical import MAX_LENGTH, key, normalise, same
 from ggm.hashtags.caption import ParsedCaption, parse_caption
 from ggm.hashtags.vocabulary import Vocabulary
-from ggm.hashtags.words import display_form, split_words
+from ggm.hashtags.words import display_form, english_words, split_words
 
 __all__ = [
     "MAX_LENGTH",
     "ParsedCaption",
     "Vocabulary",
     "display_form",
+    "english_words",
     "key",
     "normalise",
     "parse_caption",

@@ -74,6 +74,11 @@ def display_form(hashtag: str) -> str:
     return unicodedata.normalize("NFKC", "".join(_capitalise(word) for word in words))
 
 
+def english_words() -> frozenset[str]:
+    """The lower-case words by which hashtags are split: a frequency list, and those of creators."""
+    return _language_model()[1]
+
+
 def has_inner_capital(canonical: str) -> bool:
     """Tell whether capitals already show where words begin, as in ``iPhone`` or ``ColdWeather``."""
     return any(c.isupper() for c in canonical[1:]) and any(c.islower() for c in canonical)

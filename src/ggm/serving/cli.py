@@ -16,17 +16,19 @@ from rich.table import Table
 from ggm.errors import GgmError, MediaError
 from ggm.serving.corpus_cli import corpus_app
 from ggm.serving.data_cli import data_app
+from ggm.serving.evaluate_cli import evaluate_command, score_command
+from ggm.serving.human_cli import human_app
+from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
+from ggm.serving.reproduce_cli import reproduce_command
 from ggm.serving.show import (
     answer_json,
     out,
     print_error,
     print_json_line,
     print_recommendation,
-    print_scores,
     print_warning,
     progress_bars,
 )
-from ggm.serving.sizes import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hashtags for short videos.")
 model_app = typer.Typer(no_args_is_help=True, help="What a model is made of.")
@@ -35,6 +37,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
+app.add_typer(human_app, name="human")
 
 
 def main() -> None:
@@ -135,25 +138,7 @@ def model_card_command(
     out.print(f"card: {rewrite_card(bundle, evaluation=evaluation)}")
 
 
-def _bytes(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
-DataOption = Annotated[Path, typer.Option(help="Dataset folder with a manifest.")]
-CacheOption = Annotated[Path | None, typer.Option(help="Feature cache; by default beside the dataset.")]
-CacheSizeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--cache-size",
-        parser=_bytes,
-        metavar="SIZE",
-        help="Most the features may take on disk, such as 50GB; no limit by default.",
-    ),
-]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
 ]
@@ -281,32 +266,6 @@ def predict_command(
     out.print(f"predictions: {out_file}")
 
 
-@app.command()
-def score(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of predictions for the same posts.")
-    ],
-    top: Annotated[
-        int | None, typer.Option(min=1, help="Score the first N of each ranked list alone.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Score saved predictions, with 95 % intervals; the first file is compared to the others."""
-    from ggm.evaluation.predictions import compare_predictions, first, read_predictions, score_predictions
-
-    complete = [read_predictions(path) for path in files]
-    systems = [first(predictions, top) for predictions in complete]
-    scores = [score_predictions(predictions) for predictions in systems]
-    comparisons = [compare_predictions(systems[0], other) for other in systems[1:]]
-    recalls = [score_predictions(predictions).recall_at for predictions in complete]
-    if as_json:
-        document = {
-            "scores": [value.to_dict() for value in scores],
-            "first_minus": {
-                value.system: {name: asdict(comparison) for name, comparison in row.items()}
-                for value, row in zip(scores[1:], comparisons, strict=True)
-            },
-        }
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-        return
-    print_scores(scores, recalls, comparisons)
+app.command("score")(score_command)
+app.command("evaluate")(evaluate_command)
+app.command("reproduce")(reproduce_command)

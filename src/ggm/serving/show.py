@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +26,7 @@ from rich.table import Table
 from ggm.errors import GgmError, MediaError
 
 if TYPE_CHECKING:
-    from ggm.evaluation.bootstrap import Comparison, Interval
-    from ggm.evaluation.predictions import Scores
+    from ggm.evaluation.evaluate import Evaluation
     from ggm.records import Recommendation
 
 _WIDE: Final = 150  # columns of what is piped to a file, where rich would assume 80
@@ -118,52 +117,19 @@ def print_settings(record: Any) -> None:
     out.print(table)
 
 
-def print_scores(
-    scores: Sequence[Scores],
-    recalls: Sequence[Mapping[int, Interval]],
-    comparisons: Sequence[Mapping[str, Comparison]],
-) -> None:
-    """A table of systems.
+def print_scores(evaluation: Evaluation) -> None:
+    """Two tables of systems: how good their hashtags are, and what they cover.
 
     Args:
-        scores: Of each system.
-        recalls: Of each system's whole ranked lists, by k.
-        comparisons: The first system with each of the others.
+        evaluation: Of one system or several.
     """
-    titles = (
-        "system",
-        "posts",
-        "ROUGE-1",
-        "ROUGE-2",
-        "F1",
-        "recall@10",
-        "recall@50",
-        "hashtags",
-        "ROUGE-1: first minus it",
-    )
-    table = Table(*titles, box=None, padding=(0, 1))
-    for index, value in enumerate(scores):
-        difference = _difference(comparisons[index - 1]["rouge_1"]) if index else ""
-        table.add_row(
-            value.system,
-            f"{value.num_posts:,}",
-            *(_percent(interval) for interval in (value.rouge_1, value.rouge_2, value.f1)),
-            *(f"{recalls[index][k].mean:.3f}" for k in (10, 50)),
-            f"{value.mean_count.mean:.1f}",
-            difference,
-        )
-    out.print(table)
+    from ggm.evaluation.report import tables_of
 
-
-def _percent(interval: Interval) -> str:
-    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def _difference(comparison: Comparison) -> str:
-    return (
-        f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}] "
-        f"p={comparison.p_value:.3f}"
-    )
+    for cells in tables_of(evaluation):
+        table = Table(*cells.titles, box=None, padding=(0, 1))
+        for row in cells.rows:
+            table.add_row(*map(escape, row))
+        out.print(table)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ggm.corpus.manifest import METADATA_NAME, BadRow, Dataset, load_dataset, read_metadata
+from ggm.corpus.manifest import BadRow, Dataset, load_dataset
 from ggm.errors import DataError
 from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor
@@ -144,8 +144,7 @@ def open_features(
         rejected[f"row {row.number}"] = row.reason
 
     try:
-        world = read_world(data, read_metadata(data / METADATA_NAME))
-        dataset = load_dataset(data, check_videos=world is None, on_bad_row=reject)
+        dataset = load_dataset(data, on_bad_row=reject)
     except DataError as error:
         raise DataError(f"{error}: {_first(rejected)}" if rejected else str(error)) from error
     if rejected:
@@ -153,6 +152,7 @@ def open_features(
             f"{data}: rows of the manifest that were left out: {len(rejected):,}; "
             f"the first: {_first(rejected)}"
         )
+    world = read_world(data, dataset.metadata)
     simulator = None if world is None else VideoSimulator(world, extractor)
     return Features(
         extractor, cache or data / "features", dataset, bar, warn, rejected, cache_bytes, simulator=simulator

@@ -23,6 +23,7 @@ from ggm.features.videos import DecodedPosts, LivePosts
 from ggm.generator.config import GeneratorConfig
 from ggm.records import Guidance
 from ggm.training.checkpoints import load_weights, step_of
+from ggm.training.classifier import guidance_by_class, train_classifier
 from ggm.training.dataset import TRAIN, VALIDATION, Bar, Features, Warn, no_bar, no_warning, open_features
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
 from ggm.training.folder import claim_folder, record_of, without_validation, write_bundle
@@ -75,6 +76,8 @@ def run_generator(
     log = claim_folder(
         out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint)
     )
+    if settings.guided and settings.guidance == "classifier":
+        base = _with_classifier(recipe, base, features, log, bar)
     train, guidance = _guided_posts(recipe, base, features, log, bar)
     unfinished = _with_new_generator(recipe, base)
     assert unfinished.generator is not None
@@ -105,6 +108,24 @@ def run_generator(
             bundle = with_trained_encoders(bundle, _trained_parts(settings))
         bundle = write_bundle(bundle, features, out if place == 1 else log / f"best-{place}", log=log)
     return bundle
+
+
+def _with_classifier(recipe: Recipe, base: Bundle, features: Features, log: Path, bar: Bar) -> Bundle:
+    """The retriever's bundle with a classifier of videos that guides in its place."""
+    extractor = base.extractor.for_retrieval() if recipe.generator.end_to_end else base.extractor
+    train = replace(features, extractor=extractor).split(TRAIN)
+    classifier, _ = train_classifier(
+        train,
+        extractor,
+        replace(recipe.classifier, inputs="video"),
+        vocabulary=base.vocabulary,
+        seed=recipe.seed,
+        output_dir=log / "classifier",
+        checkpoints=without_validation(recipe),
+        progress=bar("classifier"),
+    )
+    round_weights(classifier, classifier.state_dict())
+    return replace(base, classifier=classifier)
 
 
 def _guided_posts(
@@ -213,6 +234,9 @@ def _training_guidance(
     settings = recipe.generator
     if not settings.guided:
         return [Guidance()] * len(train)
+    if base.classifier is not None:
+        hashtags = list(base.vocabulary)
+        return guidance_by_class(train, base.extractor, base.classifier, hashtags, top_k=settings.top_k)
     if settings.guidance == "retriever":
         return guidance_for(train, base.retriever, base.pool, top_k=settings.top_k)
     how: dict[str, Any] = {

@@ -15,6 +15,7 @@ from ggm.features.profiles import Profile
 from ggm.generator.config import GeneratorInputs
 from ggm.generator.decoding import DecodingConfig
 from ggm.ranking import RankingConfig
+from ggm.retriever.classifier import ClassifierInputs, ClassifierLoss
 from ggm.settings import from_dict, override
 
 
@@ -152,7 +153,7 @@ class GeneratorRecipe:
         hears: Whether sound is read, where the profile has an encoder of it.
         guidance: Where a training post's guidance comes from: ``retriever`` (the trained one, which
             saw this very post), ``cross_fitted`` (for each fold a retriever that did not see it),
-            or ``none``.
+            ``classifier`` (one of videos, trained first; the paper's GGM-ViT), or ``none``.
         folds: Number of folds of cross-fitting.
         top_k: Guidance hashtags a post (the paper's best is 50).
         gold_drop: Probability that a gold hashtag is dropped from a training post's guidance.
@@ -178,7 +179,7 @@ class GeneratorRecipe:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     inputs: GeneratorInputs = "both"
     hears: bool = True
-    guidance: Literal["retriever", "cross_fitted", "none"] = "retriever"
+    guidance: Literal["retriever", "cross_fitted", "classifier", "none"] = "retriever"
     folds: int = 4
     top_k: int = 50
     gold_drop: float = 1 / 3
@@ -232,17 +233,19 @@ class GeneratorRecipe:
 
 @dataclass(frozen=True)
 class ClassifierRecipe:
-    """The softmax classifier over the training vocabulary (paper, appendix A).
+    """The classifier over the training vocabulary (paper, appendix A).
 
     Args:
         optimiser: See `OptimiserSettings`.
         inputs: What it sees.
+        loss: One softmax over all hashtags, or a sigmoid for each.
         hidden_dim: Width of its hidden layer.
         dropout: Before each layer.
     """
 
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
-    inputs: Literal["video", "description", "both"] = "both"
+    inputs: ClassifierInputs = "both"
+    loss: ClassifierLoss = "softmax"
     hidden_dim: int = 512
     dropout: float = 0.3
 

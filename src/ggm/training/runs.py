@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ggm.bundle import Bundle, round_weights, with_trained_encoders
+from ggm.evaluation.predict import RANKED
 from ggm.evaluation.predictions import Prediction, write_predictions
 from ggm.features.extract import load_extractor
 from ggm.features.profiles import profile
@@ -134,8 +135,8 @@ def run_classifier(
     finish_folder(features, log_folder(out), done=False)
     out.mkdir(parents=True, exist_ok=True)
     for split, posts in zip((VALIDATION, TEST), held_out, strict=True):
-        inputs = classifier_features(posts, extractor, recipe.classifier)
-        ranked = classify(classifier, inputs, list(vocabulary), top_k=50)
+        inputs = classifier_features(posts, extractor, recipe.classifier.inputs)
+        ranked = classify(classifier, inputs, list(vocabulary), top_k=RANKED)
         write_predictions(
             out / f"{split}.jsonl",
             (

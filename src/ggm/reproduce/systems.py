@@ -1,0 +1,108 @@
+"""The paper's systems (sections 4.3 and 5), each of them the same recipe with a few settings changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from ggm.errors import ConfigError
+from ggm.training.recipes import Recipe
+
+Kind = Literal["retriever", "classifier", "generator"]
+
+
+@dataclass(frozen=True)
+class System:
+    """One system.
+
+    Args:
+        name: As in the report.
+        kind: What is trained.
+        reads: What it is given, for people.
+        changes: Settings of the recipe's table ``kind`` that differ.
+        hears: Whether it is another system only where the profile has sound.
+    """
+
+    name: str
+    kind: Kind
+    reads: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    hears: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Its name as a file's."""
+        return "".join(letter if letter.isalnum() else "-" for letter in self.name.casefold())
+
+
+_ALONE: Final = {"guidance": "none", "hears": False}
+
+SYSTEMS: Final[tuple[System, ...]] = (
+    System("VLM", "retriever", "video"),
+    System("BERT", "classifier", "description", {"inputs": "description"}),
+    System("ViT", "classifier", "video", {"inputs": "video"}),
+    System("ViT-BERT", "classifier", "video, description", {"inputs": "both"}),
+    System("ViT-BERT sigmoid", "classifier", "video, description", {"inputs": "both", "loss": "sigmoid"}),
+    System("BART", "generator", "description", {**_ALONE, "inputs": "description"}),
+    System("TrOCR-FiD", "generator", "video", {**_ALONE, "inputs": "video"}),
+    System("VG-BART", "generator", "video, description", _ALONE),
+    System("GGM", "generator", "video, sound, description, guidance"),
+    System("GGM without sound", "generator", "video, description, guidance", {"hears": False}, hears=True),
+    System(
+        "GGM audio query",
+        "generator",
+        "as GGM, the other reading of equation 3",
+        {"audio_fusion": "audio_query"},
+        hears=True,
+    ),
+    System("GGM-ViT", "generator", "as GGM, guidance from ViT", {"guidance": "classifier"}),
+    System("GGM k=0", "generator", "video, sound, description", {"guidance": "none"}, hears=True),
+    System("GGM k=10", "generator", "as GGM, 10 hashtags of guidance", {"top_k": 10}),
+    System("GGM k=25", "generator", "as GGM, 25 hashtags of guidance", {"top_k": 25}),
+    System("GGM k=50", "generator", "as GGM, 50 hashtags of guidance", {"top_k": 50}),
+    System("GGM k=100", "generator", "as GGM, 100 hashtags of guidance", {"top_k": 100}),
+)
+
+
+def systems_for(recipe: Recipe, *, has_sound: bool, only: Sequence[str] | None = None) -> list[System]:
+    """The systems that differ from each other on some data.
+
+    Without sound, GGM without sound is GGM, and GGM with k=0 is VG-BART. The k that the recipe has
+    is GGM itself.
+
+    Args:
+        recipe: Of GGM.
+        has_sound: Whether the profile hears.
+        only: Names of those that are wanted; all by default.
+
+    Raises:
+        ConfigError: If a name is unknown.
+    """
+    names = {system.name.casefold() for system in SYSTEMS}
+    if unknown := [name for name in only or () if name.casefold() not in names]:
+        listed = ", ".join(system.name for system in SYSTEMS)
+        raise ConfigError(f"no system {unknown[0]!r}; there are {listed}")
+    wanted = None if only is None else {name.casefold() for name in only}
+    return [
+        system
+        for system in SYSTEMS
+        if (has_sound or not system.hears)
+        and system.changes.get("top_k") != recipe.generator.top_k
+        and (wanted is None or system.name.casefold() in wanted)
+    ]
+
+
+def recipe_of(system: System, recipe: Recipe, *, seed: int) -> Recipe:
+    """The recipe of one system: GGM's with its changes."""
+    own = replace(recipe, name=f"{recipe.name}, {system.name}", seed=seed)
+    if system.kind == "generator":
+        return replace(own, generator=replace(own.generator, **system.changes))
+    if system.kind == "classifier":
+        return replace(own, classifier=replace(own.classifier, **system.changes))
+    return own
+
+
+def equivalents(*, has_sound: bool) -> dict[str, str]:
+    """Names that stand for another system where the profile hears nothing."""
+    return {} if has_sound else {"GGM without sound": "GGM", "GGM k=0": "VG-BART"}
