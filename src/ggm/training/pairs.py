@@ -8,8 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ggm.errors import DataError
+from ggm.records import Post
 from ggm.training.recipes import RetrieverRecipe
+from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw
+
+
+def drawable_posts(posts: Sequence[Post], hashtags: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+    """The posts that carry a hashtag of a vocabulary.
+
+    Args:
+        posts: For training.
+        hashtags: The vocabulary, in a fixed order.
+
+    Returns:
+        Their indices, and for each the places of its hashtags in the vocabulary.
+
+    Raises:
+        DataError: If there is none.
+    """
+    places = hashtag_indices(posts, hashtags)
+    usable = [index for index, found in enumerate(places) if found]
+    if not usable:
+        raise DataError("no training post carries a hashtag of the vocabulary")
+    return usable, [places[index] for index in usable]
 
 
 class PairDraws:

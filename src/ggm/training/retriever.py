@@ -22,9 +22,8 @@ from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
-from ggm.training.pairs import PairDraws
+from ggm.training.pairs import PairDraws, drawable_posts
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
-from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 _IN_MEMORY_BYTES: Final = 1024**3
@@ -169,10 +168,7 @@ def train_retriever(
         DataError: If no post carries a hashtag of the vocabulary.
     """
     hashtags = list(vocabulary)
-    places = hashtag_indices(data.posts, hashtags)
-    usable = [index for index, indices in enumerate(places) if indices]
-    if not usable:
-        raise DataError("no training post carries a hashtag of the vocabulary")
+    usable, places = drawable_posts(data.posts, hashtags)
     torch.manual_seed(seed)
     retriever = untrained_retriever(extractor, recipe)
     most_frames = _standardise(retriever, data)
@@ -180,9 +176,7 @@ def train_retriever(
     width = extractor.embedding_dim + extractor.pooled_dim
     if len(usable) * most_frames * width * 4 <= _IN_MEMORY_BYTES:
         pooled = pooled.rows(range(len(usable)))
-    pairs = PairDraws(
-        [places[index] for index in usable], num_hashtags=len(hashtags), recipe=recipe, seed=seed
-    )
+    pairs = PairDraws(places, num_hashtags=len(hashtags), recipe=recipe, seed=seed)
     collate = PairCollator(pooled, pairs, torch.from_numpy(extractor.embed_hashtags(hashtags)))
     result = fit(
         ContrastiveStep(retriever),

@@ -13,7 +13,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from ggm.errors import DataError
 from ggm.features.encoders import FrameEncoder, HashtagEncoder
 from ggm.features.extract import FeatureExtractor, device_of
 from ggm.features.trained import enable_activation_checkpointing, keep_statistics
@@ -22,7 +21,7 @@ from ggm.hashtags import Vocabulary, split_words
 from ggm.records import Guidance
 from ggm.retriever.model import Retriever
 from ggm.training.frames import pad_frames, real_frames, scatter
-from ggm.training.pairs import PairDraws
+from ggm.training.pairs import PairDraws, drawable_posts
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.retriever import (
     build_pool,
@@ -31,7 +30,6 @@ from ggm.training.retriever import (
     guide_by_folds,
     untrained_retriever,
 )
-from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 _FRAME: Final = "frame_"  # before the names of the tensors that each tower is given
@@ -144,15 +142,12 @@ def train_towers(
         DataError: If no post carries a hashtag of the vocabulary.
     """
     hashtags = list(vocabulary)
-    places = hashtag_indices(data.posts, hashtags)
-    usable = [index for index, indices in enumerate(places) if indices]
-    if not usable:
-        raise DataError("no training post carries a hashtag of the vocabulary")
+    usable, places = drawable_posts(data.posts, hashtags)
     torch.manual_seed(seed)
     device = device_of(extractor.frames)
     retriever = untrained_retriever(extractor, replace(recipe, trained="towers"))
     pairs = PairDraws(
-        [places[index] for index in usable],
+        places,
         num_hashtags=len(hashtags),
         recipe=recipe,
         seed=seed,
