@@ -518,23 +518,21 @@ def test_a_real_process_with_a_damaged_bundle(tiny_bundle_dir: Path, tmp_path: P
     assert is_one_line(result.stderr), result.stderr
 
 
-def interrupted(process: subprocess.Popen[str], *, presses: int = 4) -> tuple[str, str]:
-    """Ctrl+C, and again if need be: Python loses one that arrives while an object is being finalised."""
-    for press in range(1, presses + 1):
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            if press == presses:
-                raise
-    raise AssertionError("no press at all")
+def hear_interrupts() -> None:
+    """Shells start what runs in the background with SIGINT ignored, and children inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_a_real_interrupt_leaves_no_process_behind(tiny_bundle_dir: Path, clips: list[Path]) -> None:
     """Ctrl+C in the middle of many videos: what was answered stands, and nothing lives on."""
     arguments = ("recommend", *[clips[2]] * 2000, "--model", tiny_bundle_dir, "--json")
     with subprocess.Popen(
-        command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*arguments),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     ) as process:
         try:
             assert process.stdout is not None
@@ -544,7 +542,8 @@ def test_a_real_interrupt_leaves_no_process_behind(tiny_bundle_dir: Path, clips:
                 for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             ]
             assert len(children) == 1
-            rest, errors = interrupted(process)
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode not in (0, 1, 2)
