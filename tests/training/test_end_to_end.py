@@ -15,6 +15,7 @@ from checkpoints import write_base_checkpoints
 from ggm.bundle import Bundle, build_generator, load_bundle
 from ggm.corpus.manifest import load_dataset
 from ggm.errors import CheckpointError, ConfigError, DataError
+from ggm.evaluation.predict import predict
 from ggm.features.extract import FeatureExtractor, load_extractor
 from ggm.features.posts import FeaturedPosts, featured_posts, stack_pooled
 from ggm.features.profiles import Profile
@@ -380,6 +381,13 @@ class TestRuns:
         for part in ("retriever", "vision", "sound"):
             trained, pretrained = encoder_state(bundle.extractor, [part]), encoder_state(fresh, [part])
             assert any(not torch.equal(value, pretrained[name]) for name, value in trained.items()), part
+
+    def test_pretrained_towers_are_not_taken_from_trained_ones(
+        self, folder: Path, decoded: DecodedPosts
+    ) -> None:
+        bundle = load_bundle(folder / "retriever")
+        with pytest.raises(ConfigError, match="were trained, and these features are theirs"):
+            next(predict(bundle, LivePosts(decoded, bundle.extractor), system="pretrained-retriever"))
 
     @pytest.mark.parametrize("stage", ["retriever", "generator"])
     def test_a_broken_run_ends_like_an_unbroken_one(

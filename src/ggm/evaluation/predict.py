@@ -66,8 +66,8 @@ def predict(
     if system == "pretrained-retriever":
         if "retriever" in bundle.trained_encoders:
             raise ConfigError(
-                f"the towers of bundle {bundle.name!r} were trained, and these features are theirs: "
-                "train a retriever for no more than one step to measure pretrained ones"
+                f"the towers of bundle {bundle.name!r} were trained, and these features are theirs; "
+                "measure pretrained towers by a bundle of the same profile whose heads alone were trained"
             )
         bundle = bundle.with_head_weight(0.0)
     popular = tuple((hashtag, float(count)) for hashtag, count in bundle.vocabulary.most_common(RANKED))

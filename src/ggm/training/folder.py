@@ -64,7 +64,7 @@ def finish_folder(features: Features, log: Path, *, done: bool = True) -> None:
         remove_checkpoints(log)
 
 
-def claim_folder(out: Path, recipe: Recipe, features: Features, **more: str) -> Path:
+def claim_log(out: Path, recipe: Recipe, features: Features, **more: str) -> Path:
     """The run's log folder, seen to belong to this recipe and these posts."""
     log = log_folder(out)
     if is_main_process():

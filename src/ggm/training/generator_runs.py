@@ -26,7 +26,7 @@ from ggm.training.checkpoints import load_weights, step_of
 from ggm.training.classifier import guidance_by_class, train_classifier
 from ggm.training.dataset import TRAIN, VALIDATION, Bar, Features, Warn, no_bar, no_warning, open_features
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
-from ggm.training.folder import claim_folder, record_of, without_validation, write_bundle
+from ggm.training.folder import claim_log, record_of, without_validation, write_bundle
 from ggm.training.generator import GenerationCollator, GenerationStep, fit_generator
 from ggm.training.recipes import GeneratorRecipe, Recipe
 from ggm.training.retriever import cross_fitted_guidance, guidance_for
@@ -73,9 +73,7 @@ def run_generator(
     base.extractor.to(training_device())
     settings = recipe.generator
     features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
-    log = claim_folder(
-        out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint)
-    )
+    log = claim_log(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
     if settings.guided and settings.guidance == "classifier":
         base = _with_classifier(recipe, base, features, log, bar)
     train, guidance = _guided_posts(recipe, base, features, log, bar)

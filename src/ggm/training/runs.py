@@ -18,7 +18,7 @@ from ggm.training.checkpoints import remove_checkpoints
 from ggm.training.classifier import classifier_features, classify, train_classifier
 from ggm.training.dataset import TEST, TRAIN, VALIDATION, Bar, Warn, no_bar, no_warning, open_features
 from ggm.training.folder import (
-    claim_folder,
+    claim_log,
     finish_folder,
     log_folder,
     record_of,
@@ -72,7 +72,7 @@ def run_retriever(
         recipe.retriever,
         vocabulary=vocabulary,
         seed=recipe.seed,
-        output_dir=claim_folder(out, recipe, features),
+        output_dir=claim_log(out, recipe, features),
         checkpoints=without_validation(recipe),
         progress=bar("retriever"),
     )
@@ -126,7 +126,7 @@ def run_classifier(
         recipe.classifier,
         vocabulary=vocabulary,
         seed=recipe.seed,
-        output_dir=claim_folder(out, recipe, features),
+        output_dir=claim_log(out, recipe, features),
         checkpoints=without_validation(recipe),
         progress=bar("classifier"),
     )
