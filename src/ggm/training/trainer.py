@@ -385,7 +385,7 @@ def _arguments(
         warmup_steps=optimiser.warmup_steps,
         weight_decay=optimiser.weight_decay,
         max_grad_norm=optimiser.max_gradient_norm,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=optimiser.precision == "bf16",
         activation_checkpointing=optimiser.activation_checkpointing,
         dataloader_num_workers=optimiser.data_workers,
