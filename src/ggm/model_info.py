@@ -30,7 +30,7 @@ def part_counts(model: str) -> list[PartCount]:
     if model in PROFILES and not (SHIPPED / model).is_dir():
         counts = count_parameters(model)
         return [*counts, *_base_attentions()] if model == "base" else counts
-    return _bundle_counts(load_bundle(model))
+    return bundle_counts(load_bundle(model))
 
 
 def _base_attentions() -> list[PartCount]:
@@ -45,7 +45,8 @@ def _base_attentions() -> list[PartCount]:
     ]
 
 
-def _bundle_counts(bundle: Bundle) -> list[PartCount]:
+def bundle_counts(bundle: Bundle) -> list[PartCount]:
+    """Count the parameters of a trained system, part by part."""
     profile = bundle.profile
     counts = [*_encoder_counts(bundle)]
     heads = number_of_parameters(bundle.retriever)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import ggm.reproduce.runs as module
+import ggm.reproduce.work as module
 from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.errors import DataError
 from ggm.reproduce.report import report_of, write_report
@@ -89,6 +89,7 @@ def test_what_is_done_is_not_done_again(data: Path, tmp_path: Path, monkeypatch:
     again = reproduce(RECIPE, data, tmp_path / "out", only=only, cache=cache)
     assert again.predictions == done.predictions
     assert again.unseen == done.unseen
+    assert again.unseen_in_pool == done.unseen_in_pool
 
 
 def test_a_system_that_fails_does_not_stop_the_others(data: Path, tmp_path: Path) -> None:

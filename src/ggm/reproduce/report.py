@@ -21,7 +21,7 @@ from ggm.reproduce.claims import (
     mean_rouge_1,
     recalled_unseen,
 )
-from ggm.reproduce.runs import WITH_POOL, WITHOUT_POOL, Reproduction
+from ggm.reproduce.runs import Reproduction
 from ggm.training.recipes import Recipe
 
 _RECALLS = (1, 5, 10, 25, 50, 100)
@@ -36,11 +36,11 @@ def report_of(done: Reproduction, recipe: Recipe, *, has_sound: bool) -> dict[st
         has_sound: Whether the profile hears.
     """
     unseen = {}
-    if done.unseen:
+    if "GGM" in done.unseen and "GGM" in done.unseen_in_pool:
         of = len(done.unseen_hashtags)
         unseen = {
-            label: {"recalled": len(recalled_unseen(done, name)), "of": of}
-            for label, name in (("without_pool", WITHOUT_POOL), ("with_pool", WITH_POOL))
+            label: {"recalled": recalled_unseen(done, runs["GGM"]).total() / len(runs["GGM"]), "of": of}
+            for label, runs in (("without_pool", done.unseen), ("with_pool", done.unseen_in_pool))
         }
     claims = examine_claims(done, top_k=recipe.generator.top_k, has_sound=has_sound)
     metadata = done.dataset.metadata

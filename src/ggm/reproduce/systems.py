@@ -97,7 +97,10 @@ def recipe_of(system: System, recipe: Recipe, *, seed: int) -> Recipe:
     """The recipe of one system: GGM's with its changes."""
     own = replace(recipe, name=f"{recipe.name}, {system.name}", seed=seed)
     if system.kind == "generator":
-        return replace(own, generator=replace(own.generator, **system.changes))
+        changes = dict(system.changes)
+        if changes.get("guidance") == "classifier" and recipe.generator.guidance == "cross_fitted":
+            changes["guidance"] = "cross_fitted_classifier"  # the rival's guidance is as honest as GGM's
+        return replace(own, generator=replace(own.generator, **changes))
     if system.kind == "classifier":
         return replace(own, classifier=replace(own.classifier, **system.changes))
     return own

@@ -19,6 +19,7 @@ from ggm.hashtags import Vocabulary
 from ggm.records import Guidance, Hit
 from ggm.retriever.classifier import ClassifierConfig, ClassifierInputs, HashtagClassifier
 from ggm.training.recipes import CheckpointSettings, ClassifierRecipe
+from ggm.training.retriever import guide_by_folds
 from ggm.training.targets import hashtag_indices
 from ggm.training.trainer import Draw, FitResult, Progress, fit
 
@@ -134,3 +135,38 @@ def guidance_by_class(
     features = classifier_features(data, extractor, classifier.config.inputs)
     ranked = classify(classifier, features, hashtags, top_k=top_k)
     return [Guidance(tuple(Hit(text, probability) for text, probability in row)) for row in ranked]
+
+
+def cross_fitted_guidance_by_class(
+    data: PostFeatures,
+    extractor: FeatureExtractor,
+    recipe: ClassifierRecipe,
+    *,
+    vocabulary: Vocabulary,
+    folds: int,
+    top_k: int,
+    seed: int,
+    output_dir: Path,
+    checkpoints: CheckpointSettings | None = None,
+    progress: Progress | None = None,
+) -> list[Guidance]:
+    """Guidance for training posts from classifiers that did not see them; see `cross_fitted_guidance`.
+
+    Raises:
+        DataError: If there are fewer posts than folds.
+    """
+
+    def guide(inside: list[int], outside: list[int], fold: int) -> list[Guidance]:
+        classifier, _ = train_classifier(
+            data.subset(outside),
+            extractor,
+            recipe,
+            vocabulary=vocabulary,
+            seed=seed + fold,
+            output_dir=output_dir / f"classifier-fold-{fold}",
+            checkpoints=checkpoints,
+            progress=progress,
+        )
+        return guidance_by_class(data.subset(inside), extractor, classifier, list(vocabulary), top_k=top_k)
+
+    return guide_by_folds(len(data), guide, folds=folds, seed=seed)

@@ -22,16 +22,21 @@ from ggm.features.trained import EncoderPart
 from ggm.features.videos import DecodedPosts, LivePosts
 from ggm.generator.config import GeneratorConfig
 from ggm.records import Guidance
-from ggm.training.checkpoints import load_weights, step_of
-from ggm.training.classifier import guidance_by_class, train_classifier
+from ggm.training.checkpoints import load_weights, remove_checkpoints, step_of
+from ggm.training.classifier import (
+    cross_fitted_guidance_by_class,
+    guidance_by_class,
+    train_classifier,
+)
 from ggm.training.dataset import TRAIN, VALIDATION, Bar, Features, Warn, no_bar, no_warning, open_features
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
 from ggm.training.folder import claim_log, record_of, without_validation, write_bundle
 from ggm.training.generator import GenerationCollator, GenerationStep, fit_generator
+from ggm.training.guidance import KEPT, read_guidance, write_guidance_file
 from ggm.training.recipes import GeneratorRecipe, Recipe
 from ggm.training.retriever import cross_fitted_guidance, guidance_for
 from ggm.training.towers import cross_fitted_tower_guidance
-from ggm.training.trainer import Collate, training_device
+from ggm.training.trainer import Collate, is_main_process, training_device, wait_for_everyone
 
 
 def run_generator(
@@ -40,6 +45,7 @@ def run_generator(
     out: Path,
     *,
     retriever: Path,
+    guidance: Path | None = None,
     cache: Path | None = None,
     cache_bytes: int | None = None,
     bar: Bar = no_bar,
@@ -52,6 +58,7 @@ def run_generator(
         data: Dataset folder.
         out: Folder of the bundle.
         retriever: What `run_retriever` wrote.
+        guidance: Of the training posts, as `write_guidance` wrote it; found anew by default.
         cache: See `open_features`.
         cache_bytes: See `open_features`.
         bar: For progress.
@@ -74,12 +81,12 @@ def run_generator(
     settings = recipe.generator
     features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
     log = claim_log(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
-    if settings.guided and settings.guidance == "classifier":
+    if settings.guided and settings.guided_by_class:
         base = _with_classifier(recipe, base, features, log, bar)
-    train, guidance = _guided_posts(recipe, base, features, log, bar)
+    train, found = _guided_posts(recipe, base, features, guidance, log, bar)
     unfinished = _with_new_generator(recipe, base)
     assert unfinished.generator is not None
-    step, collate = _stage(recipe, unfinished, train, guidance)
+    step, collate = _stage(recipe, unfinished, train, found)
     result = fit_generator(
         step,
         collate,
@@ -108,6 +115,50 @@ def run_generator(
     return bundle
 
 
+def write_guidance(
+    recipe: Recipe,
+    data: Path,
+    path: Path,
+    *,
+    retriever: Path,
+    cache: Path | None = None,
+    cache_bytes: int | None = None,
+    bar: Bar = no_bar,
+    warn: Warn = no_warning,
+) -> None:
+    """Find the guidance of the training posts once, for several generators; the first 100 of each.
+
+    Args:
+        recipe: Whose ``generator.guidance`` says how.
+        data: Dataset folder.
+        path: JSON Lines file.
+        retriever: What `run_retriever` wrote.
+        cache: See `open_features`.
+        cache_bytes: See `open_features`.
+        bar: For progress.
+        warn: See `open_features`.
+
+    Raises:
+        DataError: If the dataset can't be used, or the file can't be written.
+        ConfigError: If the recipe wants no guidance.
+        BundleError: If there is no retriever there.
+    """
+    if not recipe.generator.guided:
+        raise ConfigError(f"{recipe.name}: its generator reads no guidance")
+    recipe = replace(recipe, generator=replace(recipe.generator, top_k=KEPT))
+    base = load_bundle(retriever)
+    base.extractor.to(training_device())
+    features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
+    log = claim_log(path, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
+    if recipe.generator.guided_by_class:
+        base = _with_classifier(recipe, base, features, log, bar)
+    train, found = _guided_posts(recipe, base, features, None, log, bar)
+    if is_main_process():
+        write_guidance_file(path, train.posts, found)
+        remove_checkpoints(log)
+    wait_for_everyone()
+
+
 def _with_classifier(recipe: Recipe, base: Bundle, features: Features, log: Path, bar: Bar) -> Bundle:
     """The retriever's bundle with a classifier of videos that guides in its place."""
     extractor = base.extractor.for_retrieval() if recipe.generator.end_to_end else base.extractor
@@ -127,12 +178,14 @@ def _with_classifier(recipe: Recipe, base: Bundle, features: Features, log: Path
 
 
 def _guided_posts(
-    recipe: Recipe, base: Bundle, features: Features, log: Path, bar: Bar
+    recipe: Recipe, base: Bundle, features: Features, kept: Path | None, log: Path, bar: Bar
 ) -> tuple[PostFeatures | DecodedPosts, list[Guidance]]:
     """The training posts, as the generator's training wants them, and their guidance."""
     settings = recipe.generator
     if not settings.end_to_end:
         train = features.split(TRAIN)
+        if kept is not None and settings.guided:
+            return train, read_guidance(kept, train.posts, top_k=settings.top_k)
         decoded = features.decoded(TRAIN) if _folds_need_frames(recipe) else None
         return train, _training_guidance(recipe, base, train, decoded, log, bar)
     decoded = features.decoded(TRAIN)
@@ -142,6 +195,8 @@ def _guided_posts(
     found = replace(features, extractor=base.extractor.for_retrieval()).split(TRAIN)
     known = {post.id for post in found.posts}
     decoded = decoded.subset([row for row, post in enumerate(decoded.posts) if post.id in known])
+    if kept is not None:
+        return decoded, read_guidance(kept, decoded.posts, top_k=settings.top_k)
     return decoded, _training_guidance(recipe, base, found, decoded, log, bar)
 
 
@@ -232,6 +287,19 @@ def _training_guidance(
     settings = recipe.generator
     if not settings.guided:
         return [Guidance()] * len(train)
+    if settings.guidance == "cross_fitted_classifier":
+        return cross_fitted_guidance_by_class(
+            train,
+            base.extractor,
+            replace(recipe.classifier, inputs="video"),
+            vocabulary=base.vocabulary,
+            folds=settings.folds,
+            top_k=settings.top_k,
+            seed=recipe.seed,
+            output_dir=log,
+            checkpoints=without_validation(recipe),
+            progress=bar("classifiers of the folds"),
+        )
     if base.classifier is not None:
         hashtags = list(base.vocabulary)
         return guidance_by_class(train, base.extractor, base.classifier, hashtags, top_k=settings.top_k)

@@ -153,7 +153,8 @@ class GeneratorRecipe:
         hears: Whether sound is read, where the profile has an encoder of it.
         guidance: Where a training post's guidance comes from: ``retriever`` (the trained one, which
             saw this very post), ``cross_fitted`` (for each fold a retriever that did not see it),
-            ``classifier`` (one of videos, trained first; the paper's GGM-ViT), or ``none``.
+            ``classifier`` (one of videos, trained first; the paper's GGM-ViT),
+            ``cross_fitted_classifier`` (for each fold one that did not see it), or ``none``.
         folds: Number of folds of cross-fitting.
         top_k: Guidance hashtags a post (the paper's best is 50).
         gold_drop: Probability that a gold hashtag is dropped from a training post's guidance.
@@ -179,7 +180,9 @@ class GeneratorRecipe:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     inputs: GeneratorInputs = "both"
     hears: bool = True
-    guidance: Literal["retriever", "cross_fitted", "classifier", "none"] = "retriever"
+    guidance: Literal["retriever", "cross_fitted", "classifier", "cross_fitted_classifier", "none"] = (
+        "retriever"
+    )
     folds: int = 4
     top_k: int = 50
     gold_drop: float = 1 / 3
@@ -224,6 +227,16 @@ class GeneratorRecipe:
     def guided(self) -> bool:
         """Whether guidance is read."""
         return self.guidance != "none" and self.inputs != "video"
+
+    @property
+    def guided_by_class(self) -> bool:
+        """Whether guidance comes from a classifier instead of the retriever."""
+        return self.guidance in ("classifier", "cross_fitted_classifier")
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether a training post's guidance comes from what did not see it."""
+        return self.guidance in ("cross_fitted", "cross_fitted_classifier")
 
     @property
     def end_to_end(self) -> bool:

@@ -1,0 +1,65 @@
+"""What each system is made of, for table 7: kept beside its predictions, so that no model is needed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ggm.corpus.jsonlines import write_json
+from ggm.errors import DataError
+from ggm.features.extract import FeatureExtractor
+from ggm.features.parameter_counts import PartCount, number_of_parameters
+from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
+from ggm.training.recipes import ClassifierRecipe
+
+
+def classifier_counts(
+    extractor: FeatureExtractor, recipe: ClassifierRecipe, *, num_hashtags: int
+) -> list[PartCount]:
+    """Count the parameters of a classifier on frozen features: what it reads through, and itself.
+
+    Args:
+        extractor: The frozen encoders.
+        recipe: What it reads and how wide it is.
+        num_hashtags: Size of the training vocabulary.
+    """
+    counts = []
+    if recipe.inputs != "description":
+        size = number_of_parameters(extractor.frames)
+        counts.append(PartCount("frames", "frozen", size, 0, size))
+    if recipe.inputs != "video":
+        size = number_of_parameters(extractor.hashtags)
+        counts.append(PartCount("description", "frozen", size, 0, size))
+    widths = {"video": extractor.pooled_dim, "description": extractor.embedding_dim}
+    input_dim = sum(width for name, width in widths.items() if recipe.inputs in (name, "both"))
+    with torch.device("meta"):
+        layers = HashtagClassifier(
+            ClassifierConfig(input_dim, num_hashtags, recipe.inputs, recipe.loss, recipe.hidden_dim)
+        )
+    size = number_of_parameters(layers)
+    return [*counts, PartCount("classifier", "new", size, size, 0)]
+
+
+def read_parts(path: Path) -> list[PartCount]:
+    """What a system is made of.
+
+    Raises:
+        DataError: If the file can't be read.
+    """
+    try:
+        return [PartCount(**part) for part in json.loads(path.read_text("utf-8"))["parts"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: not a readable list of parts: {error}") from error
+
+
+def write_parts(path: Path, parts: Sequence[PartCount]) -> None:
+    """Keep what a system is made of.
+
+    Raises:
+        DataError: If the file can't be written.
+    """
+    write_json({"parts": [asdict(part) for part in parts]}, path)
