@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "corpus": {"media", "scenes"},
     "training": {*STAGES, "bundle", "recommend", "corpus", "evaluation", "scenes"},
     "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
-    "reproduce": {*STAGES, "bundle", "corpus", "training", "evaluation"},
+    "reproduce": {*STAGES, "bundle", "model_info", "corpus", "training", "evaluation"},
     "serving": {
         *STAGES,
         "bundle",
@@ -87,7 +87,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     ),
     "uvicorn": ("ggm.serving.rating_page",),
     "wordninja": ("ggm.hashtags",),
-    "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
+    "torch": (*NEURAL, "ggm.retriever", "ggm.recommend", "ggm.reproduce"),
     "transformers": NEURAL,
 }
 
