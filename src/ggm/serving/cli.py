@@ -19,6 +19,7 @@ from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
 from ggm.serving.human_cli import human_app
 from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
+from ggm.serving.pool_cli import pool_app
 from ggm.serving.reproduce_cli import reproduce_command
 from ggm.serving.show import (
     answer_json,
@@ -38,6 +39,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(human_app, name="human")
+app.add_typer(pool_app, name="pool")
 
 
 def main() -> None:
@@ -75,6 +77,7 @@ def recommend(
     top: Annotated[int, typer.Option(min=1, help="How many hashtags at most.")] = 5,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
+    pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
         bool, typer.Option(help="Show the guidance and where each hashtag came from.")
@@ -84,7 +87,7 @@ def recommend(
     from ggm.recommend import Recommender
 
     failed = False
-    with Recommender.from_pretrained(model, device=device) as recommender:
+    with Recommender.from_pretrained(model, device=device, pool=pool) as recommender:
         answers = recommender.recommend_many(((path, description) for path in videos), top=top)
         for path, answer in zip(videos, answers, strict=True):
             failed |= isinstance(answer, MediaError)
