@@ -155,13 +155,14 @@ class Observe:
 
     def newcomers(self, state: State) -> dict[str, str]:
         """Those that enough sources have used by now: by key, as they were first written."""
-        return {
-            name: state.watched[name].text if name in state.watched else item.text
-            for name, item in self.observed.items()
-            if not _holds(state, name)
-            and name not in state.removed
-            and len(_new_sources(state, name, item)) + _num_sources(state, name) >= self.min_sources
-        }
+        found = {}
+        for name, item in self.observed.items():
+            if not _holds(state, name) and name not in state.removed:
+                watched = state.watched.get(name)
+                sources = {*item.sources, *(watched.sources if watched else ())}
+                if len(sources) >= self.min_sources:
+                    found[name] = watched.text if watched else item.text
+        return found
 
     def changes(self, state: State) -> list[Change]:
         """Aliases count for their hashtag; what was taken out by hand is passed over."""
@@ -210,11 +211,7 @@ class Forget:
 
 
 def _holds(state: State, name: str) -> bool:
-    return name in state.entries or name in state.aliases
-
-
-def _num_sources(state: State, name: str) -> int:
-    return len(state.watched[name].sources) if name in state.watched else 0
+    return name in state.aliases or name in state.entries
 
 
 def _new_sources(state: State, name: str, item: Observed) -> Sequence[str]:

@@ -176,8 +176,9 @@ class DurableState:
             manifest = os.stat(self.folder / files.MANIFEST)  # noqa: PTH116 - fast: before each search
         except OSError as error:
             raise PoolError(f"{self.folder}: can't be read: {error.strerror or error}") from error
+        reader = self._reader
         try:
-            return manifest.st_ino, manifest.st_mtime_ns, self._reader.size
+            return manifest.st_ino, manifest.st_mtime_ns, reader.first, reader.size
         except (OSError, ValueError):  # another thread goes on to the next journal just now
             return ()
 

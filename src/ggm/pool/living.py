@@ -213,7 +213,8 @@ class LivingPool:
             name = key(text)
         except HashtagError:
             return False
-        return name in self._state.entries or name in self._state.aliases
+        state = self._state
+        return name in state.aliases or name in state.entries
 
     def __repr__(self) -> str:
         size = f"{len(self)} x {self.embedding_dim} {self.precision}"
@@ -482,8 +483,7 @@ class LivingPool:
             raise ValueError(f"min_sources must be at least 1, got {min_sources}")
         self._durable.check_writable()
         wish = Observe(observed, min_sources, self._clock())
-        with self._writing:
-            wish.coming = wish.newcomers(self._state)
+        wish.coming = wish.newcomers(self._state)
         wish.vectors = self._embedded(list(wish.coming.values()))
         self._commit.grant(wish)
         return wish.added
@@ -557,17 +557,17 @@ class LivingPool:
         return self._durable.state
 
     def _entry(self, text: str) -> Entry:
-        name = key(text)
-        with self._writing:
-            entry = self._state.entries.get(self._state.resolve(name))
+        state = self._state
+        entry = state.entries.get(state.resolve(key(text)))
         if entry is None:
             raise PoolError(f"not in the pool: {text}")
         return entry
 
     def _is_there(self, name: str, text: str) -> bool:
-        with self._writing:
-            entry = self._state.entries.get(name)
-            return name in self._state.aliases or (entry is not None and entry.text == text)
+        """Without waiting for the disk, so that threads which add come to share a record."""
+        state = self._state
+        entry = state.entries.get(name)
+        return name in state.aliases or (entry is not None and entry.text == text)
 
     def _embedded(self, texts: list[str]) -> Vectors:
         if not texts:

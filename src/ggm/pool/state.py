@@ -196,6 +196,7 @@ class State:
         for text in change["aliases"]:
             name = key(text)
             self.removed.pop(name, None)
+            self.aliases[name] = Alias(text, target)  # first: who looks meanwhile finds it either way
             entry, watched = self.entries.pop(name, None), self.watched.pop(name, None)
             if entry is not None:
                 self.vectors.take_out([entry.place])
@@ -205,7 +206,6 @@ class State:
                         self.aliases[other] = alias._replace(target=target)
             if watched is not None:
                 self._use(target, watched.uses)
-            self.aliases[name] = Alias(text, target)
 
     def _count(self, change: Change) -> None:
         for name, values in change["uses"].items():
