@@ -59,7 +59,7 @@ def test_a_hashtag_that_enters_the_pool_is_recommended_without_training() -> Non
 
 def test_a_hashtag_coined_now_is_recommended_within_a_second_by_a_running_service(tmp_path: Path) -> None:
     """By a process that reads a living pool which another writes; without any training."""
-    coined = ("tabbycat", "fluffycat", "catstare")
+    coined = ("tabbycat", "fluffycat", "kittycat")
     bundle = load_bundle("compact")
     with (
         LivingPool.create(tmp_path / "pool", bundle.pool, embed=bundle.embed_hashtags) as pool,
