@@ -37,10 +37,11 @@ ALLOWED: dict[str, set[str]] = {
     "model_info": {*STAGES, "bundle"},
     "candidates": {*STAGES, "bundle"},
     "recommend": {*STAGES, "bundle", "candidates"},
-    "corpus": {"media", "scenes"},
+    "plots": set(),
+    "corpus": {"media", "scenes", "plots"},
     "training": {*STAGES, "bundle", "recommend", "corpus", "evaluation", "scenes"},
     "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
-    "reproduce": {*STAGES, "bundle", "corpus", "training", "evaluation"},
+    "reproduce": {*STAGES, "bundle", "model_info", "corpus", "training", "evaluation", "plots"},
     "serving": {
         *STAGES,
         "bundle",
@@ -69,7 +70,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
-    "matplotlib": ("ggm.corpus.plots",),
+    "matplotlib": ("ggm.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
     "rouge_score": ("ggm.evaluation.metrics",),
@@ -87,7 +88,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     ),
     "uvicorn": ("ggm.serving.rating_page",),
     "wordninja": ("ggm.hashtags",),
-    "torch": (*NEURAL, "ggm.retriever", "ggm.recommend"),
+    "torch": (*NEURAL, "ggm.retriever", "ggm.recommend", "ggm.reproduce"),
     "transformers": NEURAL,
 }
 

@@ -21,6 +21,7 @@ from ggm.corpus.report import report_dataset
 from ggm.corpus.statistics import gather_statistics
 from ggm.errors import DataError, MissingDependencyError
 from ggm.media.guard import DecodingWorker
+from ggm.plots import new_figure
 from ggm.records import Post
 from videos import write_video
 
@@ -133,7 +134,7 @@ def test_the_same_statistics_give_the_same_pictures(tmp_path: Path) -> None:
 
 
 def test_what_the_bars_show() -> None:
-    _, axes = plots._new_figure()
+    _, axes = new_figure()
     plots._draw_words(axes, {1: 3, 2: 4, 8: 2, 11: 1})
     heights = [bar.get_height() for bar in axes.patches]
     assert heights == pytest.approx([0.3, 0.4, 0, 0, 0, 0, 0, 0.3])
@@ -141,7 +142,7 @@ def test_what_the_bars_show() -> None:
 
 def test_what_the_tail_shows() -> None:
     """One hashtag on 7 posts, two on 3, three on 1: ranks 1, 2-3, 4-6."""
-    _, axes = plots._new_figure()
+    _, axes = new_figure()
     plots._draw_tail(axes, {1: 3, 3: 2, 7: 1})
     (line,) = axes.lines
     assert line.get_xydata().tolist() == [[1, 7], [1, 7], [2, 3], [3, 3], [4, 1], [6, 1]]
