@@ -19,6 +19,11 @@ def reproduce_command(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder of the models, predictions and the report.")],
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each system: seeds 0, 1, ...")] = 1,
     systems: Annotated[str | None, typer.Option(help="Names, separated by commas; all by default.")] = None,
+    bert_score: Annotated[
+        str | None,
+        typer.Option("--bert-score", metavar="MODEL", help="BERTScore too, by a hub id, a folder or minilm."),
+    ] = None,
+    human: Annotated[Path | None, typer.Option(help="The JSON that `ggm human report` wrote.")] = None,
     cache: CacheOption = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
@@ -28,21 +33,24 @@ def reproduce_command(
 
     What is done is kept: a run that was killed goes on. A system that fails doesn't stop the others.
     """
-    from ggm.features.profiles import profile
+    from ggm.evaluation.bertscore import load_bert_scorer
+    from ggm.evaluation.human.tables import read_report
     from ggm.reproduce.report import report_of, write_report
     from ggm.reproduce.runs import reproduce
     from ggm.training.recipes import load_recipe
 
+    ratings = None if human is None else read_report(human)
+    scorer = None if bert_score is None else load_bert_scorer(bert_score)
     settings = load_recipe(recipe, overrides=overrides)
     only = None if systems is None else [name.strip() for name in systems.split(",")]
     with progress_bars() as bar:
         done = reproduce(
             settings, data, out_dir, seeds=range(seeds), only=only, cache=cache, bar=bar, warn=print_warning
         )
-    report = report_of(done, settings, has_sound=bool(profile(settings.profile).audio))
+    report = report_of(done, bert=scorer, human=ratings, base=load_recipe(recipe))
     write_report(report, out_dir)
     held = [claim["held"] for claim in report["claims"]]
     out.print(f"claims: {held.count(True)} held, {held.count(False)} did not, {held.count(None)} not tested")
-    out.print(f"report: {out_dir / 'report.md'}", soft_wrap=True)
+    out.print(f"report: {out_dir / 'report.html'}, report.md and report.json beside it", soft_wrap=True)
     if done.failures:
         raise typer.Exit(1)
