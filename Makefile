@@ -25,8 +25,8 @@ format: $(VENV)/installed-dev
 # The whole compact bundle from nothing: corpus, retriever, generator (see docs/training.md).
 train-compact: $(VENV)/installed-dev
 	$(GGM) corpus clipart corpora/clipart
-	$(GGM) train retriever recipes/compact-clipart.toml --data corpora/clipart --out runs/compact-retriever
-	$(GGM) train generator recipes/compact-clipart.toml --data corpora/clipart --retriever runs/compact-retriever --out runs/compact
+	$(GGM) train retriever compact-clipart --data corpora/clipart --out runs/compact-retriever
+	$(GGM) train generator compact-clipart --data corpora/clipart --retriever runs/compact-retriever --out runs/compact
 
 examples: $(VENV)/installed-dev
 	$(BIN)/python examples/make_examples.py

@@ -1,7 +1,7 @@
 """Does the controlled corpus show what it is made to show? Recall, sound, and hashtags added later.
 
     ggm corpus synthetic DATASET --posts 5000 --hashtags 1000
-    python benchmarks/synthetic.py recipes/synthetic.toml DATASET OUT
+    python benchmarks/synthetic.py synthetic DATASET OUT
 
 Trains the retriever and the classifier of the recipe in OUT unless they are there.
 """

@@ -2,16 +2,29 @@ from pathlib import Path
 
 import pytest
 
+import ggm
 from ggm.errors import ConfigError
 from ggm.features.profiles import Profile
-from ggm.training.recipes import GeneratorRecipe, OptimiserSettings, load_recipe
+from ggm.training.recipes import GeneratorRecipe, OptimiserSettings, load_recipe, shipped_recipes
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(ggm.__file__).parent / "recipes"
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_recipe_loads(path: Path) -> None:
     assert load_recipe(path).name == path.stem
+
+
+def test_a_shipped_recipe_has_a_name_and_a_file_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {"compact-clipart", "paper-vine", "synthetic"} <= set(shipped_recipes())
+    assert load_recipe("synthetic") == load_recipe(RECIPES / "synthetic.toml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "synthetic").write_text('name = "mine"\n', encoding="utf-8")
+    assert load_recipe("synthetic").name == "mine"
+    with pytest.raises(ConfigError, match=r"nowhere: no such recipe; name a TOML file, or one of compact-"):
+        load_recipe("nowhere")
 
 
 def test_overrides_change_single_settings(tmp_path: Path) -> None:

@@ -34,14 +34,25 @@ def classifier_counts(
     if recipe.inputs != "video":
         size = number_of_parameters(extractor.hashtags)
         counts.append(PartCount("description", "frozen", size, 0, size))
+    with torch.device("meta"):
+        size = number_of_parameters(new_classifier(extractor, recipe, num_hashtags=num_hashtags))
+    return [*counts, PartCount("classifier", "new", size, size, 0)]
+
+
+def new_classifier(
+    extractor: FeatureExtractor, recipe: ClassifierRecipe, *, num_hashtags: int
+) -> HashtagClassifier:
+    """A classifier that has learned nothing.
+
+    Args:
+        extractor: The frozen encoders.
+        recipe: What it reads and how wide it is.
+        num_hashtags: Size of the training vocabulary.
+    """
     widths = {"video": extractor.pooled_dim, "description": extractor.embedding_dim}
     input_dim = sum(width for name, width in widths.items() if recipe.inputs in (name, "both"))
-    with torch.device("meta"):
-        layers = HashtagClassifier(
-            ClassifierConfig(input_dim, num_hashtags, recipe.inputs, recipe.loss, recipe.hidden_dim)
-        )
-    size = number_of_parameters(layers)
-    return [*counts, PartCount("classifier", "new", size, size, 0)]
+    config = ClassifierConfig(input_dim, num_hashtags, recipe.inputs, recipe.loss, recipe.hidden_dim)
+    return HashtagClassifier(config)
 
 
 def read_parts(path: Path) -> list[PartCount]:

@@ -17,6 +17,7 @@ from ggm.evaluation.evaluate import claim_folder, fingerprint_of
 from ggm.evaluation.predictions import Prediction, read_predictions
 from ggm.features.parameter_counts import PartCount
 from ggm.features.profiles import profile
+from ggm.reproduce.latency import measure_latency
 from ggm.reproduce.parallel import run_in_processes
 from ggm.reproduce.parts import read_parts
 from ggm.reproduce.systems import System, systems_for
@@ -112,7 +113,13 @@ def reproduce(
         failures = _run_here(work, systems, seeds, bar, warn)
     else:
         failures = run_in_processes(work, systems, seeds, jobs=jobs, progress=bar("systems"), warn=warn)
-    return collect(work, dataset, systems, seeds, failures)
+    done = collect(work, dataset, systems, seeds, failures)
+    try:
+        done.seconds.update(measure_latency(work, systems, seed=seeds[0], bar=bar))
+    except GgmError as error:  # hours of training should not end without a report
+        done.failures["latency"] = str(error)
+        warn(f"latency: {error}")
+    return done
 
 
 def _run_here(

@@ -138,7 +138,7 @@ def model_card_command(
     out.print(f"card: {rewrite_card(bundle, evaluation=evaluation)}")
 
 
-RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, see recipes/.")]
+RecipeArgument = Annotated[Path, typer.Argument(help="A TOML recipe, or the name of one that comes along.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from ggm.errors import ConfigError
 from ggm.features.profiles import Profile
@@ -17,6 +17,8 @@ from ggm.generator.decoding import DecodingConfig
 from ggm.ranking import RankingConfig
 from ggm.retriever.classifier import ClassifierInputs, ClassifierLoss
 from ggm.settings import from_dict, override
+
+_SHIPPED: Final = Path(__file__).parents[1] / "recipes"
 
 
 def _positive(values: dict[str, float]) -> None:
@@ -295,11 +297,16 @@ class Recipe:
     checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
 
 
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package, sorted."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.toml"))
+
+
 def load_recipe(path: Path | str, *, overrides: list[str] | None = None) -> Recipe:
     """Read a recipe.
 
     Args:
-        path: TOML file.
+        path: TOML file, or the name of a recipe that comes with the package (see `shipped_recipes`).
         overrides: ``table.key=value`` settings, values in TOML, such as ``generator.guidance="none"``;
             a value that isn't TOML is taken as text.
 
@@ -307,10 +314,13 @@ def load_recipe(path: Path | str, *, overrides: list[str] | None = None) -> Reci
         ConfigError: If the file is missing or not TOML, or holds an unknown key or a bad value.
     """
     path = Path(path)
+    if path.name == str(path) and path.name in shipped_recipes() and not path.is_file():
+        path = _SHIPPED / f"{path.name}.toml"
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such recipe") from error
+        names = ", ".join(shipped_recipes())
+        raise ConfigError(f"{path}: no such recipe; name a TOML file, or one of {names}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
     for change in overrides or []:
