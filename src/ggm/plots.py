@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from ggm.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-__all__ = ["COLOURS", "Axes", "Figure", "inline_svg", "new_figure", "picture"]
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
 
 COLOURS: Final = ("#2a8fbd", "#e07a1f", "#3a9d5d", "#b0529a", "#c2452d", "#8a8f2a", "#6d6fc9", "#7b7b7b")
 """Told apart by most eyes, on white and on black."""
@@ -80,7 +78,8 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = _PARTS_OF_XML.sub("", buffer.getvalue()).strip().replace("xlink:href", "href")
     text = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', text)
     text = re.sub(r"(url\(|href=\")#", rf"\1#{name}-", text)
-    text = re.sub(r"font: (?:\w+ )?([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"font: (?:\w+ )?([\d.]+px) [^;\"]*", r"font-size: \1", text)  # older matplotlib
+    text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
     return text.replace(_INK, "currentColor")
 
 

@@ -17,7 +17,7 @@ from ggm.corpus import examine, plots, report
 from ggm.corpus.check import check_dataset
 from ggm.corpus.manifest import MANIFEST_NAMES, write_manifest
 from ggm.corpus.plots import write_plots
-from ggm.corpus.report import report_dataset
+from ggm.corpus.report import known_videos, report_dataset
 from ggm.corpus.statistics import gather_statistics
 from ggm.errors import DataError, MissingDependencyError
 from ggm.media.guard import DecodingWorker
@@ -91,6 +91,15 @@ def test_what_a_check_found_out_is_used(
     for measure in (False, True):
         total = report_dataset(tmp_path / "checked", measure_videos=measure).statistics.total
         assert (total.videos_measured, total.share_silent) == (4, 0.5)
+
+
+def test_what_is_known_of_videos(dataset: Path, tmp_path: Path) -> None:
+    assert known_videos(dataset) is None
+    check_dataset(dataset, tmp_path / "checked")
+    facts_of = known_videos(tmp_path / "checked")
+    assert facts_of is not None
+    assert facts_of(Post("a", dataset / "a.mp4", "", ("cat",))).has_sound  # type: ignore[union-attr]
+    assert facts_of(Post("c", dataset / "c.mp4", "", ("cat",))) is None
 
 
 def test_progress_is_told(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

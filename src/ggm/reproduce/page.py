@@ -41,14 +41,16 @@ a { color: inherit; } code { background: var(--soft); padding: 0 .25em; border-r
 table { border-collapse: collapse; font-size: .875rem; }
 caption { text-align: left; color: var(--dim); padding: .25rem 0; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-th { font-weight: 600; } thead th { background: var(--soft); } tbody th { font-weight: 400; } td.number { text-align: right;
-  white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { font-weight: 600; } thead th { background: var(--soft); } tbody th { font-weight: 400; }
+td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 ul.findings { padding: 0; list-style: none; } ul.findings li { border-left: 4px solid var(--line);
   padding: .15rem .75rem; margin: .5rem 0; max-width: 46rem; }
 ul.findings small { color: var(--dim); display: block; }
 .yes { color: var(--yes); } .no { color: var(--no); }
-ul.findings li:has(> .yes) { border-color: var(--yes); } ul.findings li:has(> .no) { border-color: var(--no); }
-figure { margin: 1rem 0; max-width: 44rem; overflow-x: auto; } figcaption { color: var(--dim); font-size: .875rem; }
+ul.findings li:has(> .yes) { border-color: var(--yes); }
+ul.findings li:has(> .no) { border-color: var(--no); }
+figure { margin: 1rem 0; max-width: 44rem; overflow-x: auto; }
+figcaption { color: var(--dim); font-size: .875rem; }
 svg { width: 100%; min-width: 30rem; height: auto; font-family: inherit; } svg * { stroke-linejoin: round; }
 svg text { fill: currentColor; }
 .case { border: 1px solid var(--line); border-radius: 6px; padding: .5rem 1rem; margin: 1rem 0; }
