@@ -77,17 +77,17 @@ def test_recall_is_that_of_the_metric() -> None:
     assert [of_dogs[k][:3].tolist() for k in (1, 10, 100)] == [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
 
 
-def test_bert_is_asked_once_for_each_list() -> None:
-    calls: list[int] = []
+def test_bert_is_asked_once_for_each_pair() -> None:
+    asked: list[tuple[str, str]] = []
 
     def scorer(predicted: Sequence[str], reference: Sequence[str]) -> BertScores:
-        calls.append(len(predicted))
-        values = np.array([float(one == other) for one, other in zip(predicted, reference, strict=True)])
+        asked.extend(zip(predicted, reference, strict=True))
+        values = np.array([len(text) / 10 for text in predicted])
         return BertScores(values, values, values)
 
-    board = Scoreboard(reproduction(GGM=[("cat",)]), bert=scorer)
-    assert board.mean(Entry("GGM"), "bert_f1").tolist() == [0.0] * POSTS
-    board.mean(Entry("GGM"), "bert_f1")
-    assert calls == [POSTS]
+    board = Scoreboard(reproduction(GGM=[("cat",), ("sunny",)], BART=[("cat",)]), bert=scorer)
+    assert board.mean(Entry("GGM"), "bert_f1").tolist() == [0.3, 0.5] * (POSTS // 2)
+    assert board.mean(Entry("BART"), "bert_f1").tolist() == [0.3] * POSTS
+    assert sorted(asked) == [("cat", "cat dog"), ("sunny", "cat dog")]
     with pytest.raises(ValueError, match="needs a scorer"):
         Scoreboard(reproduction(GGM=[RIGHT])).mean(Entry("GGM"), "bert_f1")

@@ -147,7 +147,14 @@ def novel_section(report: Report) -> Section:
     """Novel hashtags (section 5.4)."""
     names = ("share", "well_formed", "credited", "gain_exact", "gain_soft")
     rows = tuple(
-        (name, f"{row['novel']:g}", *(interval(row, figure) for figure in names))
+        (
+            name,
+            f"{row['novel']:g}",
+            *(
+                interval(row, figure) if row["novel"] or figure not in ("well_formed", "credited") else NONE
+                for figure in names
+            ),
+        )
         for name, row in report["novel"].items()
     )
     titles = (

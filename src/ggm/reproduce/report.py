@@ -48,7 +48,7 @@ def report_of(
 
     Args:
         done: What was predicted.
-        bert: For BERTScore; None leaves it out.
+        bert: For BERTScore; None leaves it out. It must score each pair of texts on its own (no idf).
         human: What people said of the novel hashtags (see `ggm.evaluation.human`).
         base: The recipe as it stands in its file, to say which settings were changed.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Literal
 
 import numpy as np
@@ -66,13 +67,14 @@ class Scoreboard:
 
     Args:
         done: What was predicted.
-        bert: For BERTScore; None leaves it out.
+        bert: For BERTScore; None leaves it out. Each pair of texts is scored once, whichever systems and
+            seeds have it, so that its scores must not depend on what else is scored (no idf).
     """
 
     def __init__(self, done: Reproduction, *, bert: TextScorer | None = None) -> None:
         self.done, self._bert = done, bert
         self._measured: dict[Entry, dict[int, MeasuredPosts]] = {}
-        self._bert_scores: dict[Entry, dict[int, PostScores]] = {}
+        self._bert_scores: dict[tuple[str, str], float] = {}
 
     @property
     def has_bert(self) -> bool:
@@ -219,13 +221,15 @@ class Scoreboard:
     def _bert_f1(self, entry: Entry) -> dict[int, PostScores]:
         if self._bert is None:
             raise ValueError("BERTScore needs a scorer")
-        if entry not in self._bert_scores:
-            scores = {}
-            for seed, posts in self.measured(entry).items():
-                texts = metrics.word_texts(posts.found, reference=posts.wanted)
-                scores[seed] = self._bert(texts.predicted, texts.reference).f1
-            self._bert_scores[entry] = scores
-        return self._bert_scores[entry]
+        texts = {
+            seed: metrics.word_texts(posts.found, reference=posts.wanted)
+            for seed, posts in self.measured(entry).items()
+        }
+        pairs = {seed: list(zip(both.predicted, both.reference, strict=True)) for seed, both in texts.items()}
+        if new := [pair for pair in dict.fromkeys(chain(*pairs.values())) if pair not in self._bert_scores]:
+            scores = self._bert([found for found, _ in new], [wanted for _, wanted in new])
+            self._bert_scores |= zip(new, map(float, scores.f1), strict=True)
+        return {seed: np.array([self._bert_scores[pair] for pair in row]) for seed, row in pairs.items()}
 
 
 def _ids(posts: MeasuredPosts) -> tuple[str, ...]:
