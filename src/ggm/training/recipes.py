@@ -89,7 +89,8 @@ class CheckpointSettings:
     Args:
         checkpoint_every: Steps between two checkpoints. A run that is started again goes on from the
             last one, to the weights of an unbroken run.
-        validate_every: Steps between two validations.
+        validate_every: Steps between two validations: of the generator by its best beam's ROUGE-1, of the
+            classifier by that of its first five hashtags.
         validation_posts: Number of posts, from the start of the validation split, that are scored.
         keep_best: How many of the best weights are kept (paper, appendix A: three).
         patience: Stop after so many validations without a better one.
