@@ -295,7 +295,7 @@ class Recipe:
     checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
 
     def __post_init__(self) -> None:
-        guided_by_class = self.generator.guided and self.generator.guidance == "classifier"
+        guided_by_class = self.generator.guided and self.generator.guidance.endswith("classifier")
         if guided_by_class and self.classifier.trained == "encoders":
             raise ConfigError(
                 "the classifier that guides a generator is a network on frozen features: set "
