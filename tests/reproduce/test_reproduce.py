@@ -249,6 +249,22 @@ def test_parts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_parts(path)
 
 
+def test_classifiers_whose_encoders_learn_are_systems_too(data: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, classifier=replace(RECIPE.classifier, trained="encoders"))
+    only = ["BERT", "ViT", "ViT-BERT", "GGM-ViT"]
+    done = reproduce(recipe, data, tmp_path / "out", only=only, cache=tmp_path / "cache")
+    assert not done.failures
+    assert set(done.predictions) == set(only)
+    for name, parts in (
+        ("BERT", ["description", "classifier"]),
+        ("ViT", ["frames", "classifier"]),
+        ("ViT-BERT", ["frames", "description", "classifier"]),
+    ):
+        assert [part.part for part in done.parts[name]] == parts
+        assert all(0 < part.trainable == part.parameters for part in done.parts[name])
+    assert set(done.seconds) == {"GGM-ViT"}
+
+
 def test_a_dataset_without_its_splits_is_refused(data: Path, tmp_path: Path) -> None:
     posts = [post for post in load_dataset(data).posts if post.split == "train"]
     write_manifest(posts, tmp_path / "manifest.jsonl")
