@@ -97,7 +97,10 @@ def _recall(report: Report) -> Figure | None:
 
 
 def _words(report: Report) -> Figure | None:
-    counts = {"the dataset": report["statistics"]["words_per_hashtag"], **report["words_per_hashtag"]}
+    written = {  # the table has the variants of GGM too
+        name: counts for name, counts in report["words_per_hashtag"].items() if not name.startswith("GGM ")
+    }
+    counts = {"the dataset": report["statistics"]["words_per_hashtag"], **written}
     figure, axes = new_figure()
     labels = [*map(str, range(1, MOST_WORDS)), f"{MOST_WORDS}+"]
     for place, (name, by_words) in enumerate(counts.items()):
