@@ -53,6 +53,7 @@ from ggm.records import Guidance, Hit, VideoFeatures
 from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool
+from ggm.scorer import Scorer
 from ggm.settings import from_dict
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Bundle:
             checkpoints can't give them back.
         classifier: Of videos, over the vocabulary: guides in the retriever's place (the paper's
             GGM-ViT); None for the retriever.
+        scorer: How probable it is that a candidate is right; None to rank by `ranking`.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Bundle:
     training: Mapping[str, Any] = field(default_factory=dict)
     trained_encoders: tuple[EncoderPart, ...] = ()
     classifier: HashtagClassifier | None = None
+    scorer: Scorer | None = None
 
     @torch.inference_mode()
     def embed_videos(self, features: Sequence[VideoFeatures]) -> NDArray[np.float32]:
@@ -125,6 +128,12 @@ class Bundle:
         """Unit vectors of hashtags in the retriever's space: (hashtags, embedding)."""
         pretrained = torch.from_numpy(self.extractor.embed_hashtags(hashtags)).to(device_of(self.retriever))
         return self.retriever.embed_hashtags(pretrained).cpu().numpy()
+
+    @torch.inference_mode()
+    def embed_descriptions(self, descriptions: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors of free texts in the retriever's space of hashtags: (texts, embedding)."""
+        pretrained = torch.from_numpy(self.extractor.embed_descriptions(descriptions))
+        return self.retriever.embed_hashtags(pretrained.to(device_of(self.retriever))).cpu().numpy()
 
     def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
         """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
@@ -304,6 +313,7 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         "generator": generator,
         "decoding": bundle.decoding.to_dict(),
         "ranking": bundle.ranking.to_dict(),
+        "scorer": None if bundle.scorer is None else bundle.scorer.to_dict(),
         "trained_encoders": bundle.trained_encoders,
         "classifier": None if bundle.classifier is None else bundle.classifier.config.to_dict(),
         "training": bundle.training,
@@ -402,6 +412,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
         training=manifest["training"],
         trained_encoders=trained_encoders,
         classifier=_load_classifier(folder, manifest.get("classifier"), device),
+        scorer=Scorer.from_dict(manifest["scorer"]) if manifest.get("scorer") else None,
     )
     if manifest["generator"] is None:
         return bundle

@@ -13,13 +13,13 @@ from types import TracebackType
 import torch
 
 from ggm.bundle import Bundle, load_bundle
-from ggm.candidates import measure_candidates
+from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
-from ggm.ranking import Ranked, join
+from ggm.ranking import Ranked
 from ggm.records import (
     GeneratedHashtag,
     Guidance,
@@ -148,10 +148,10 @@ class Recommender:
         `ggm.ranking.best_beam` gives the paper's reading instead.
         """
         batch = self.bundle.batch([features], [description], [guidance])
-        (candidates,) = measure_candidates(
-            self.bundle, [features], batch, generated=[generated], guidance=[guidance]
+        (ranked,) = rank_posts(
+            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
         )
-        return join(candidates, config=self.bundle.ranking, described=bool(description))
+        return ranked
 
     def recommend(self, video: str | Path, description: str = "", *, top: int = 5) -> Recommendation:
         """Recommend hashtags for one video.

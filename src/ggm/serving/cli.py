@@ -26,6 +26,7 @@ from ggm.serving.show import (
     print_error,
     print_json_line,
     print_recommendation,
+    print_reliability,
     print_warning,
     progress_bars,
 )
@@ -223,6 +224,35 @@ def train_classifier_command(
             warn=print_warning,
         )
     out.print(f"predictions: {out_dir}")
+
+
+@train_app.command("scorer")
+def train_scorer_command(
+    bundle: Annotated[str, typer.Argument(help="A trained bundle: a folder, or a shipped one's name.")],
+    data: DataOption,
+    out_dir: OutOption,
+    split: Annotated[
+        str, typer.Option(help="Split to fit on: neither trained on nor tested on.")
+    ] = "validation",
+    also: Annotated[
+        Path | None,
+        typer.Option(help="Another dataset, whose hashtags are those that fit: plurals count as well."),
+    ] = None,
+    also_split: Annotated[str, typer.Option(help="Split of it.")] = "tuning",
+    also_weight: Annotated[float, typer.Option(help="What a post of it counts, above 0 and not 1.")] = 10.0,
+    cache: CacheOption = None,
+) -> None:
+    """Learn how probable it is that a candidate hashtag is right, and write the bundle with it."""
+    from ggm.training.scorer import ScorerSource, run_scorer
+
+    sources = [ScorerSource(data, split)]
+    if also is not None:
+        sources.append(ScorerSource(also, also_split, also_weight, loose=True))
+    with progress_bars() as bar:
+        measured = run_scorer(bundle, sources, out_dir, cache=cache, bar=bar, warn=print_warning)
+    for name, found in measured.items():
+        print_reliability(name, found)
+    out.print(f"bundle: {out_dir}")
 
 
 @app.command("predict")

@@ -26,6 +26,7 @@ from rich.table import Table
 from ggm.errors import GgmError, MediaError
 
 if TYPE_CHECKING:
+    from ggm.evaluation.calibration import Reliability
     from ggm.evaluation.evaluate import Evaluation
     from ggm.records import Recommendation
 
@@ -130,6 +131,15 @@ def print_scores(evaluation: Evaluation) -> None:
         for row in cells.rows:
             table.add_row(*map(escape, row))
         out.print(table)
+
+
+def print_reliability(name: str, found: Reliability) -> None:
+    """What became of candidates by their probability."""
+    table = Table(f"{name}: probability", "right", "candidates", box=None, padding=(0, 2))
+    for one in found.bins:
+        table.add_row(f"{one.probability:.3f}", f"{one.right:.3f}", f"{one.count:,}")
+    out.print(table)
+    out.print(f"expected calibration error, {name}: {found.error:.3f}")
 
 
 @contextmanager
