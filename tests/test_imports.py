@@ -33,10 +33,11 @@ ALLOWED: dict[str, set[str]] = {
     "features": {"media", "scenes"},
     "retriever": set(),
     "generator": set(),
+    "policy": {"ranking"},
     "bundle": {"features", "retriever", "generator", "ranking"},
     "model_info": {*STAGES, "bundle"},
     "candidates": {*STAGES, "bundle"},
-    "recommend": {*STAGES, "bundle", "candidates"},
+    "recommend": {*STAGES, "bundle", "candidates", "policy"},
     "corpus": {"media", "scenes"},
     "training": {*STAGES, "bundle", "recommend", "corpus", "evaluation", "scenes"},
     "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
@@ -45,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         *STAGES,
         "bundle",
         "model_info",
+        "policy",
         "recommend",
         "corpus",
         "training",
@@ -69,9 +71,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
+    "glin_profanity": ("ggm.policy.harmful",),
     "matplotlib": ("ggm.corpus.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "regex": ("ggm.policy.scripts",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page",),
@@ -206,7 +210,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy",
+    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity",
 )  # fmt: skip
 
 
@@ -216,6 +220,7 @@ HEAVY = (
         ("ggm", ()),
         ("ggm.hashtags", ()),
         ("ggm.records", ()),
+        ("ggm.policy", ()),
         ("ggm.corpus.importers", ()),
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),

@@ -87,13 +87,15 @@ def test_the_json_of_one_video(run: Run, tiny_bundle_dir: Path, clips: list[Path
     result = run("recommend", clips[0], "-d", "first snow", "--model", tiny_bundle_dir, "--json")
     assert (result.status, result.err) == (0, "")
     (answer,) = result.json
-    assert list(answer) == ["video", "description", "hashtags", "guidance", "notices", "seconds"]
+    assert list(answer) == [
+        "video", "description", "hashtags", "changes", "guidance", "notices", "seconds",
+    ]  # fmt: skip
     assert answer["video"] == str(clips[0])
     assert answer["description"] == "first snow"
     assert len(answer["hashtags"]) == 5
     for item in answer["hashtags"]:
         assert [(name, type(value)) for name, value in item.items()] == [
-            ("text", str), ("display", str), ("score", float), ("source", str),
+            ("text", str), ("display", str), ("score", float), ("source", str), ("flagged", bool),
         ]  # fmt: skip
         assert item["source"] in ("guidance", "vocabulary", "novel")
         assert not item["text"].startswith("#")
@@ -104,7 +106,7 @@ def test_the_json_of_one_video(run: Run, tiny_bundle_dir: Path, clips: list[Path
     for hit in answer["guidance"]:
         assert [(name, type(value)) for name, value in hit.items()] == [("text", str), ("similarity", float)]
         assert hit["text"] in HASHTAGS
-    assert answer["notices"] == []
+    assert answer["changes"] == answer["notices"] == []
     assert list(answer["seconds"]) == ["decode", "features", "retrieve", "generate", "total"]
     assert all(type(value) is float for value in answer["seconds"].values())
 
