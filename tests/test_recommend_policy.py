@@ -81,7 +81,7 @@ def test_harmful_language_is_neither_recommended_nor_shown(
         assert sorted(texts(answer)) == ["frost", "ice", "snow"]
         assert sorted(answer.guidance.texts) == ["ice", "snow"]
         assert sorted((c.text, c.rule, c.matched) for c in answer.changes) == [
-            ("BullShit", "harmful", "bullshit"), ("dumbass", "harmful", "ass"),
+            ("BullShit", "harmful", "shit"), ("dumbass", "harmful", "ass"),
         ]  # fmt: skip
         # Hidden from the guidance even where it would not have been recommended anyway.
         first = recommender.recommend(clips[0], top=1, policy=Policy(block=("*w", "*o*t", "bull*")))

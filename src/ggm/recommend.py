@@ -263,7 +263,9 @@ class Recommender:
             outcome = self.select(ranked, top=top, policy=policy)
             if _wants_more(outcome, top, policy):
                 wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
-                outcome = self.select(self.rank(features, text, wider, generated), top=top, policy=policy)
+                if len(wider) > len(guidance):
+                    ranked = self.rank(features, text, wider, generated)
+                    outcome = self.select(ranked, top=top, policy=policy)
             shown, hidden = _shown(guidance, ranked, outcome, policy)
         notices = [*video.notices, *notices, *_limit_notices(top, policy)]
         hashtags = self._hashtags(outcome, guidance, policy)
