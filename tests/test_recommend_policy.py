@@ -132,9 +132,9 @@ def test_more_candidates_are_looked_for_when_a_policy_takes_too_many(
 def test_a_platform_that_takes_fewer_says_so(recommender: Recommender, clips: list[Path]) -> None:
     answer = recommender.recommend(clips[0], top=4, policy=Policy(platform="x"))
     assert len(answer.hashtags) == 2
-    assert answer.notices == ("x: 2 of the 4 hashtags asked for are advised",)
+    assert answer.notices == ("x: no more than 2 advised, 4 hashtags were asked for",)
     threads = recommender.recommend(clips[0], top=4, policy=Policy(platform="threads"))
-    assert threads.notices == ("threads: 1 of the 4 hashtags asked for are allowed",)
+    assert threads.notices == ("threads: no more than 1 allowed, 4 hashtags were asked for",)
     for policy in (Policy(platform="x", max_count=2), Policy(platform="tiktok")):
         assert recommender.recommend(clips[0], top=4, policy=policy).notices == ()
 

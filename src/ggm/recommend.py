@@ -342,8 +342,8 @@ def _limit_notices(top: int, policy: Policy) -> list[str]:
     most = policy.limits.max_count
     if policy.platform is None or policy.max_count is not None or most is None or most >= top:
         return []
-    advice = "are advised" if "max_count" in policy.limits.recommended else "are allowed"
-    return [f"{policy.platform}: {most} of the {top} hashtags asked for {advice}"]
+    verb = "advised" if "max_count" in policy.limits.recommended else "allowed"
+    return [f"{policy.platform}: no more than {most} {verb}, {top} hashtags were asked for"]
 
 
 def _well_formed(text: str) -> str:

@@ -123,7 +123,7 @@ class TestPoolTrie:
         ]  # fmt: skip
         assert first.text(tuple(map(ord, "Dog"))) == "Dog"
         asked.clear()
-        assert tries.of(["cow", "cat", "dog", "冬"]).text(tuple(map(ord, "cow"))) == "cow"
+        assert tries.of(("cow", "cat", "dog", "冬")).text(tuple(map(ord, "cow"))) == "cow"
         assert asked == []
 
     def test_an_empty_pool_is_an_error(self) -> None:
@@ -160,13 +160,13 @@ class TestConstraint:
         assert torch.isfinite(out[0]).nonzero()[:, 0].tolist() == [3]  # or nothing would be left
 
 
-def random_pool(rng: random.Random, size: int) -> list[str]:
+def random_pool(rng: random.Random, size: int) -> tuple[str, ...]:
     found: dict[str, str] = {}
     while len(found) < size:
         text = "".join(rng.choices(WORDS, k=rng.randint(1, 3)))
         text = rng.choice([text, text.title(), text + rng.choice(["_x", "2", "é", "冬", "q"])])
         found[key(text)] = text
-    return list(found.values())
+    return tuple(found.values())
 
 
 def check_the_guarantee(generator: Generator, batches: list[GeneratorBatch], *, inputs: int) -> None:

@@ -118,6 +118,11 @@ def test_others_do_not(one: str, other: str) -> None:
     assert not any(a == b for a, b in zip(signatures(one), signatures(other), strict=True))
 
 
+def test_what_is_no_hashtag_has_no_signature() -> None:
+    with pytest.raises(HashtagError):
+        signatures("!!")
+
+
 def test_scripts() -> None:
     assert foreign_character("snow2025_a", ["Latin"]) is None
     assert foreign_character("снег", ["Latin"]) == "с"

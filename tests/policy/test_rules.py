@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ggm.errors import HashtagError
 from ggm.hashtags import key
 from ggm.policy import Outcome, Policy, apply, objection
 from ggm.ranking import Ranked
@@ -191,6 +192,8 @@ def test_objection() -> None:
     assert objection(policy, "bullshit") == ("harmful", "bullshit")
     assert objection(policy, "shit") is objection(policy, "snow") is None
     assert objection(Policy(harmful=False, harmful_words=("worse?",)), "worse1") is None
+    with pytest.raises(HashtagError):
+        objection(policy, "!!")
 
 
 # Properties of any policy

@@ -243,7 +243,7 @@ def test_explain_says_what_was_left_out_and_why(run: Run, tiny_bundle_dir: Path,
     blocked = answer["hashtags"][0]["text"]
     plain, explained = (run(*arguments, "--block", blocked, *more) for more in ((), ("--explain",)))
     assert len(plain.out.splitlines()[1].split()) == 2
-    assert "  note: x: 2 of the 5 hashtags asked for are advised" in plain.out.splitlines()
+    assert "  note: x: no more than 2 advised, 5 hashtags were asked for" in plain.out.splitlines()
     assert f"  removed #{blocked}: block ({blocked})" in explained.out.splitlines()
     assert "removed" not in plain.out
 

@@ -115,11 +115,11 @@ class PoolTrie:
     def __init__(self, spell: Spell) -> None:
         self._spell = spell
         self._changing = threading.Lock()
-        self._hashtags: Sequence[str] = ()
+        self._hashtags: tuple[str, ...] = ()
         self._held: frozenset[str] = frozenset()
         self._trie = HashtagTrie()
 
-    def of(self, hashtags: Sequence[str]) -> HashtagTrie:
+    def of(self, hashtags: tuple[str, ...]) -> HashtagTrie:
         """The trie of these hashtags, without those that the decoder can't spell.
 
         The same tuple as the last time costs nothing; other hashtags cost a comparison of both
