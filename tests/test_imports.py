@@ -34,10 +34,11 @@ ALLOWED: dict[str, set[str]] = {
     "features": {"media", "scenes"},
     "retriever": set(),
     "generator": set(),
+    "policy": {"ranking"},
     "bundle": {"features", "retriever", "generator", "ranking", "scorer"},
     "model_info": {*STAGES, "bundle"},
     "candidates": {*STAGES, "bundle"},
-    "recommend": {*STAGES, "bundle", "candidates"},
+    "recommend": {*STAGES, "bundle", "candidates", "policy"},
     "plots": set(),
     "corpus": {"media", "scenes", "plots"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
@@ -47,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         *STAGES,
         "bundle",
         "model_info",
+        "policy",
         "recommend",
         "corpus",
         "training",
@@ -71,9 +73,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
+    "glin_profanity": ("ggm.policy.harmful",),
     "matplotlib": ("ggm.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "regex": ("ggm.policy.scripts",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page",),
@@ -208,7 +212,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy",
+    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity",
 )  # fmt: skip
 
 
@@ -218,6 +222,7 @@ HEAVY = (
         ("ggm", ()),
         ("ggm.hashtags", ()),
         ("ggm.records", ()),
+        ("ggm.policy", ()),
         ("ggm.corpus.importers", ()),
         ("ggm.media", ("av",)),
         ("ggm.media.worker", ("av",)),

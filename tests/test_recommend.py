@@ -165,7 +165,7 @@ def test_an_answer_of_guidance_alone_is_possible(
     bundle: Bundle, clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Recommender(bundle) as recommender:
-        monkeypatch.setattr(recommender, "generate", lambda *_arguments: [])
+        monkeypatch.setattr(recommender, "generate", lambda *_arguments, **_options: [])
         answer = recommender.recommend(clips[0], top=9)
     assert sorted(item.text for item in answer.hashtags) == sorted(answer.guidance.texts)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ggm.bundle import Bundle
     from ggm.errors import GgmError
     from ggm.generator.model import Generator
+    from ggm.policy import Policy
     from ggm.recommend import Recommender
     from ggm.records import Post, Recommendation
     from ggm.retriever.model import Retriever
@@ -29,6 +30,7 @@ _HOMES = {
     "Generator": "ggm.generator.model",
     "GgmError": "ggm.errors",
     "HashtagPool": "ggm.retriever.pool",
+    "Policy": "ggm.policy",
     "Post": "ggm.records",
     "Recommendation": "ggm.records",
     "Recommender": "ggm.recommend",
@@ -40,6 +42,7 @@ __all__ = [
     "Generator",
     "GgmError",
     "HashtagPool",
+    "Policy",
     "Post",
     "Recommendation",
     "Recommender",

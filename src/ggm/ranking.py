@@ -80,10 +80,12 @@ class Ranked:
     Args:
         text: Canonical hashtag.
         score: 0 to 1, never rising along a list.
+        damped: Whether a policy has lowered the score of a generic hashtag.
     """
 
     text: str
     score: float
+    damped: bool = False
 
 
 def join(

@@ -18,7 +18,18 @@ from ggm.serving.corpus_cli import corpus_app
 from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
 from ggm.serving.human_cli import human_app
-from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
+from ggm.serving.options import (
+    AllowOption,
+    BlockOption,
+    CacheOption,
+    CacheSizeOption,
+    DataOption,
+    MinScoreOption,
+    NovelOption,
+    PlatformOption,
+    PolicyOption,
+    make_policy,
+)
 from ggm.serving.reproduce_cli import reproduce_command
 from ggm.serving.show import (
     answer_json,
@@ -78,15 +89,23 @@ def recommend(
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
-        bool, typer.Option(help="Show the guidance and where each hashtag came from.")
+        bool, typer.Option(help="Show the guidance, where each hashtag came from, and what was left out why.")
     ] = False,
+    novel: NovelOption = None,
+    platform: PlatformOption = None,
+    min_score: MinScoreOption = None,
+    block: BlockOption = None,
+    allow: AllowOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Recommend hashtags for videos."""
+    rules = make_policy(policy, novel=novel, platform=platform, min_score=min_score, block=block, allow=allow)
     from ggm.recommend import Recommender
 
     failed = False
     with Recommender.from_pretrained(model, device=device) as recommender:
-        answers = recommender.recommend_many(((path, description) for path in videos), top=top)
+        posts = ((path, description) for path in videos)
+        answers = recommender.recommend_many(posts, top=top, policy=rules)
         for path, answer in zip(videos, answers, strict=True):
             failed |= isinstance(answer, MediaError)
             if as_json:
