@@ -32,6 +32,7 @@ from ggm.records import (
     Video,
     VideoFeatures,
 )
+from ggm.scorer import fitting_count
 
 MAX_DESCRIPTION_CHARACTERS = 5000
 """Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
@@ -200,7 +201,13 @@ class Recommender:
         )
 
     def recommend(
-        self, video: str | Path, description: str = "", *, top: int = 5, policy: Policy | None = None
+        self,
+        video: str | Path,
+        description: str = "",
+        *,
+        top: int = 5,
+        fitting: bool = False,
+        policy: Policy | None = None,
     ) -> Recommendation:
         """Recommend hashtags for one video.
 
@@ -208,20 +215,27 @@ class Recommender:
             video: Path of a video file.
             description: What the creator wrote; inline hashtags are set aside.
             top: How many hashtags at most, 1 or more; a policy may allow fewer.
+            fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
             policy: What may be recommended. By default novel hashtags may, harmful language may not.
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.
             PoolError: If the pool is empty.
+            BundleError: If the fitting number is wanted, and the bundle has no scorer.
             ValueError: If ``top`` is below 1.
         """
-        (answer,) = self.recommend_many([(video, description)], top=top, policy=policy)
+        (answer,) = self.recommend_many([(video, description)], top=top, fitting=fitting, policy=policy)
         if isinstance(answer, MediaError):
             raise answer
         return answer
 
     def recommend_many(
-        self, posts: Iterable[tuple[str | Path, str]], *, top: int = 5, policy: Policy | None = None
+        self,
+        posts: Iterable[tuple[str | Path, str]],
+        *,
+        top: int = 5,
+        fitting: bool = False,
+        policy: Policy | None = None,
     ) -> Iterator[Recommendation | MediaError]:
         """Recommend for many videos, one answer each, in order.
 
@@ -231,19 +245,26 @@ class Recommender:
         Args:
             posts: Pairs of a video's path and its description; each is taken when its turn comes.
             top: How many hashtags at most, 1 or more.
+            fitting: See `recommend`.
             policy: See `recommend`.
 
         Raises:
             PoolError: While iterating, if the pool is empty.
+            BundleError: See `recommend`.
             ValueError: If ``top`` is below 1.
         """
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
+        if fitting and self.bundle.scorer is None:
+            raise BundleError(
+                f"bundle {self.bundle.name!r} has no scorer, so that its scores are no probabilities; "
+                "`ggm train scorer` fits one"
+            )
         policy = policy or Policy()
-        return (self._answer(path, description, top, policy) for path, description in posts)
+        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
 
     def _answer(
-        self, path: str | Path, description: str, top: int, policy: Policy
+        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy
     ) -> Recommendation | MediaError:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
@@ -260,6 +281,8 @@ class Recommender:
         with _timed(seconds, "generate"):
             generated = self.generate(features, text, guidance, policy=policy)
             ranked = self.rank(features, text, guidance, generated)
+            if fitting:
+                top = fitting_count([item.score for item in ranked], most=top) or top
             outcome = self.select(ranked, top=top, policy=policy)
             if _wants_more(outcome, top, policy):
                 wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))

@@ -85,6 +85,9 @@ def recommend(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files.")],
     description: Annotated[str, typer.Option("--description", "-d", help="What the creator writes.")] = "",
     top: Annotated[int, typer.Option(min=1, help="How many hashtags at most.")] = 5,
+    fitting: Annotated[
+        bool, typer.Option("--fitting", help="Fewer where fewer promise to fit better, by their scores.")
+    ] = False,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
@@ -105,7 +108,7 @@ def recommend(
     failed = False
     with Recommender.from_pretrained(model, device=device) as recommender:
         posts = ((path, description) for path in videos)
-        answers = recommender.recommend_many(posts, top=top, policy=rules)
+        answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules)
         for path, answer in zip(videos, answers, strict=True):
             failed |= isinstance(answer, MediaError)
             if as_json:
