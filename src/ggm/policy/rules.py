@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ggm.hashtags import key
+from ggm.hashtags.canonical import letters_only
 from ggm.policy.duplicates import signatures
 from ggm.policy.harmful import harmful_word
 from ggm.policy.scripts import foreign_character
@@ -139,19 +140,31 @@ class _Walk:
 
     def _renamed(self, item: Ranked) -> Ranked:
         """By an alias, and without separators that the platform doesn't know."""
+        steps: list[tuple[PolicyRule, str, str]] = []
+        text = item.text
         if (alias := self._alias(item)) is not None:
-            self._change(item, "renamed", "alias", item.text, alias)
-            item = replace(item, text=alias)
-        wrong = "".join(c for c in "-_" if c in item.text and c not in self.policy.limits.separators)
-        bare = "".join(c for c in item.text if c not in wrong)
+            steps.append(("alias", text, alias))
+            text = alias
+        wrong = self._wrong_separators(text)
+        bare = "".join(c for c in text if c not in wrong)
         if wrong and self._may_be_written(bare):
-            self._change(item, "renamed", "characters", wrong, bare)
-            item = replace(item, text=bare)
+            steps.append(("characters", wrong, bare))
+            text = bare
+        if key(text) == key(item.text):  # an alias that only puts in what the platform can't have
+            return item
+        for rule, matched, result in steps:
+            self._change(item, "renamed", rule, matched, result)
+            item = replace(item, text=result)
         return item
 
     def _alias(self, item: Ranked) -> str | None:
-        alias = self.policy.compiled.aliases.get(key(item.text))
-        return alias if alias is not None and self._may_be_written(alias) else None
+        alias = self.policy.compiled.aliases.get(letters_only(item.text))
+        if alias is None or key(alias) == key(item.text) or not self._may_be_written(alias):
+            return None
+        return alias
+
+    def _wrong_separators(self, text: str) -> str:
+        return "".join(c for c in "-_" if c in text and c not in self.policy.limits.separators)
 
     def _may_be_written(self, text: str) -> bool:
         return self.policy.novel != "forbid" or self.in_pool is None or self.in_pool(text)
@@ -167,10 +180,9 @@ class _Walk:
             foreign = foreign_character(text, policy.scripts)
             if foreign is not None:
                 return "script", foreign
+        if wrong := self._wrong_separators(text):
+            return "characters", wrong
         limits = policy.limits
-        wrong = [c for c in "-_" if c in text and c not in limits.separators]
-        if wrong:
-            return "characters", "".join(wrong)
         if limits.max_length is not None and len(text) > limits.max_length:
             return "length", f"{len(text)} > {limits.max_length}"
         if item.score < policy.min_score:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from ggm.errors import ConfigError, HashtagError
 from ggm.hashtags import key, normalise
+from ggm.hashtags.canonical import letters_only
 from ggm.policy.harmful import check_languages
 from ggm.policy.patterns import Patterns
 from ggm.policy.platforms import NO_LIMITS, Limits, platforms
@@ -30,9 +31,9 @@ written in the first place."""
 class Policy:
     """What may be recommended. By default everything but harmful language.
 
-    Patterns are hashtags in which ``*`` stands for any characters and ``?`` for one; case and
-    separators play no part. ``block`` wins over everything; ``allow`` wins over the filters that
-    judge words (harmful, scripts, generic), not over ``block``, nor over limits and scores.
+    Patterns are hashtags in which ``*`` stands for any characters and ``?`` for one; in them and in
+    aliases case and separators play no part. ``block`` wins over everything; ``allow`` wins over
+    the filters that judge words (harmful, scripts, generic), not over ``block``, limits and scores.
 
     Args:
         novel: ``allow``, ``flag`` or ``forbid`` coined hashtags. ``forbid`` is a guarantee: no
@@ -149,7 +150,7 @@ class CompiledPolicy:
     """A policy's patterns and aliases, ready to be asked.
 
     Args:
-        aliases: By the key of the hashtag, what to say instead.
+        aliases: By the letters of the hashtag, without case and separators, what to say instead.
         block: See `Policy`.
         allow: See `Policy`.
         harmful_words: See `Policy`.
@@ -178,22 +179,22 @@ def read_policy(path: str | Path) -> dict[str, Any]:
 
 
 def _resolved(aliases: Mapping[str, str]) -> dict[str, str]:
-    """By key, the end of each chain of aliases."""
+    """By the letters of each alias, the end of its chain."""
     direct: dict[str, str] = {}
     for alias, target in aliases.items():
         try:
-            folded = key(alias)
-            if key(target) == folded:
+            letters = letters_only(normalise(alias))
+            if key(target) == key(alias):
                 raise ConfigError(f"policy.aliases: {alias!r} is an alias of itself")
-            if folded in direct and key(direct[folded]) != key(target):
+            if letters in direct and key(direct[letters]) != key(target):
                 raise ConfigError(f"policy.aliases: {alias!r} has two meanings")
-            direct[folded] = normalise(target)
+            direct[letters] = normalise(target)
         except HashtagError as error:
             raise ConfigError(f"policy.aliases: {error}") from error
     resolved = {}
     for alias in direct:
         passed, target = [alias], direct[alias]
-        while (following := key(target)) in direct:
+        while (following := letters_only(target)) in direct and following != passed[-1]:
             if following in passed:
                 raise ConfigError(f"policy.aliases: {' -> '.join([*passed, following])} is a circle")
             passed.append(following)
