@@ -216,7 +216,8 @@ class Recommender:
             description: What the creator wrote; inline hashtags are set aside.
             top: How many hashtags at most, 1 or more; a policy may allow fewer.
             fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
-            policy: What may be recommended. By default novel hashtags may, harmful language may not.
+            policy: What may be recommended. By default novel hashtags may, harmful language may not,
+                and of near-duplicates the best one alone.
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.

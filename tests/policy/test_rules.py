@@ -12,7 +12,6 @@ from ggm.errors import HashtagError
 from ggm.hashtags import key
 from ggm.policy import Outcome, Policy, apply, objection
 from ggm.ranking import Ranked
-from ggm.records import PolicyChange
 
 
 def ranking(*texts: str) -> list[Ranked]:
@@ -28,10 +27,15 @@ def changed(outcome: Outcome) -> list[tuple[str, str, str, str, str | None]]:
     return [(c.text, c.action, c.rule, c.matched, c.result) for c in outcome.changes]
 
 
-def test_the_default_removes_harmful_language_alone() -> None:
+def test_the_default_removes_harmful_language_and_merges_near_duplicates_alone() -> None:
     outcome = apply(Policy(), ranking("snow", "bullshit", "fyp", "Snow_Day", "SnowDays"))
-    assert kept(outcome) == ["snow", "fyp", "Snow_Day", "SnowDays"]
-    assert outcome.changes == (PolicyChange("bullshit", "removed", "harmful", "bullshit", 0.8),)
+    assert kept(outcome) == ["snow", "fyp", "Snow_Day"]
+    assert changed(outcome) == [
+        ("bullshit", "removed", "harmful", "bullshit", None),
+        ("SnowDays", "merged", "duplicate", "Snow_Day", "Snow_Day"),
+    ]
+    separate = apply(Policy(merge_duplicates=False), ranking("snow", "Snow_Day", "SnowDays"))
+    assert kept(separate) == ["snow", "Snow_Day", "SnowDays"]
     assert apply(Policy(harmful=False), ranking("bullshit")).kept == tuple(ranking("bullshit"))
     assert apply(Policy(), []) == Outcome((), ())
 
@@ -291,7 +295,8 @@ def test_order_is_kept(ranked: list[Ranked], top: int) -> None:
     texts = [item.text for item in ranked]
     places = [texts.index(text) for text in kept(apply(policy, ranked, top=top))]
     assert places == sorted(places)
-    assert apply(Policy(harmful=False), ranked, top=top) == Outcome(tuple(ranked[:top]), ())
+    nothing = Policy(harmful=False, merge_duplicates=False)
+    assert apply(nothing, ranked, top=top) == Outcome(tuple(ranked[:top]), ())
 
 
 @given(rankings, st.integers(1, 8))

@@ -76,7 +76,7 @@ class Policy:
     harmful_words: tuple[str, ...] = ()
     generic_factor: float = 1.0
     generic: tuple[str, ...] = ()
-    merge_duplicates: bool = False
+    merge_duplicates: bool = True
     scripts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
