@@ -104,6 +104,9 @@ def test_what_is_done_is_not_done_again(data: Path, tmp_path: Path, monkeypatch:
         monkeypatch.setattr(module, name, lambda *_a, **_n: pytest.fail("it was trained again"))
     done = reproduce(RECIPE, data, tmp_path / "out", only=only, cache=cache)
     monkeypatch.setattr(module, "predict", lambda *_a, **_n: pytest.fail("it was predicted again"))
+    told = reproduce(RECIPE, data, tmp_path / "out", seeds=(0, 1), cache=cache, train=False)
+    assert told.predictions == done.predictions  # what isn't there is left out
+    assert not told.failures
     again = reproduce(RECIPE, data, tmp_path / "out", only=only, cache=cache)
     assert again.predictions == done.predictions
     assert again.unseen == done.unseen

@@ -34,6 +34,9 @@ def reproduce_command(
     jobs: Annotated[
         int, typer.Option(min=1, help="Systems at once, each in a process with its share of the cores.")
     ] = 1,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Train nothing: report what is there already.")
+    ] = False,
     bert_score: Annotated[
         str | None,
         typer.Option("--bert-score", metavar="MODEL", help="BERTScore too, by a hub id, a folder or minilm."),
@@ -68,6 +71,7 @@ def reproduce_command(
             only=only,
             posts=posts,
             jobs=jobs,
+            train=not report_only,
             cache=cache,
             bar=bar,
             warn=print_warning,
