@@ -22,11 +22,13 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format src tests examples
 	$(BIN)/ruff check --fix src tests examples
 
-# The whole compact bundle from nothing: corpus, retriever, generator (see docs/training.md).
+# The whole compact bundle from nothing: corpus, retriever, generator, scorer (see docs/training.md).
 train-compact: $(VENV)/installed-dev
 	$(GGM) corpus clipart corpora/clipart
 	$(GGM) train retriever compact-clipart --data corpora/clipart --out runs/compact-retriever
-	$(GGM) train generator compact-clipart --data corpora/clipart --retriever runs/compact-retriever --out runs/compact
+	$(GGM) train generator compact-clipart --data corpora/clipart --retriever runs/compact-retriever --out runs/compact-unscored
+	$(BIN)/python benchmarks/everyday.py build corpora/everyday
+	$(GGM) train scorer runs/compact-unscored --data corpora/clipart --also corpora/everyday --out runs/compact
 
 examples: $(VENV)/installed-dev
 	$(BIN)/python examples/make_examples.py

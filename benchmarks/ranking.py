@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ggm.bundle import Bundle, load_bundle
-from ggm.candidates import measure_candidates
+from ggm.candidates import measure_candidates, rank_posts
 from ggm.evaluation.metrics import exact_match
 from ggm.generator.decoding import generate
 from ggm.ranking import Candidate, RankingConfig, best_beam, join
@@ -74,6 +74,17 @@ def main() -> None:
         systems["retriever"] += [list(found.texts[:TOP]) for found in guidance]
         for weight in WEIGHTS:
             systems[f"joined, {weight:g}"] += [ranked(candidates, weight) for candidates in measured]
+        if bundle.scorer is not None:
+            found = rank_posts(
+                bundle,
+                features,
+                [row[2] for row in part],
+                batch,
+                generated=written,
+                guidance=guidance,
+                top=TOP,
+            )
+            systems["scorer"] += [[item.text for item in row] for row in found]
     report(rows, systems, console)
 
 

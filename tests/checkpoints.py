@@ -17,6 +17,8 @@ from transformers import (
     ASTModel,
     BartConfig,
     BartForConditionalGeneration,
+    BertConfig,
+    BertModel,
     ClapConfig,
     ClapFeatureExtractor,
     ClapModel,
@@ -119,6 +121,14 @@ def write_vit(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     ViTModel(ViTConfig(**_vision(patch_size=8))).save_pretrained(folder)
     ViTImageProcessorPil(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    return folder
+
+
+def write_bert(folder: Path, *, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    tokenizer = byte_tokenizer(max_length=48)
+    BertModel(BertConfig(**_text(tokenizer), max_position_embeddings=48)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ggm.bundle import Bundle
-from ggm.candidates import measure_candidates
+from ggm.candidates import NEAREST, measure_candidates, named_hashtags
 from ggm.errors import BundleError
 from ggm.generator.decoding import score_hashtags
 from ggm.media.decode import decode_video
@@ -72,3 +72,40 @@ def test_the_generator_is_not_asked_about_what_it_never_learned(
     written = [[GeneratedHashtag("LateComer", 0.5, True)]]
     (found,) = measure_candidates(changed, features[:1], batch, generated=written, guidance=guidance)
     assert math.isfinite(found[0].log_likelihood)  # what it wrote itself it can judge
+
+
+def test_a_description_names_pool_hashtags(bundle: Bundle) -> None:
+    pool = bundle.rebuilt_pool(["snow", "firstsnow", "trees", "Köln", "an", "猫", "iceCream"])
+    bundle = replace(bundle, pool=pool)
+    assert named_hashtags("First SNOW on a tree!", bundle) == ["firstsnow", "snow", "trees"]
+    assert named_hashtags("an evening in köln: 猫, ice cream", bundle) == ["icecream", "köln", "猫"]
+    assert named_hashtags("", bundle) == []
+
+
+def test_a_description_proposes_and_measures(bundle: Bundle, features: list[VideoFeatures]) -> None:
+    guidance = bundle.guide(features, top_k=2)
+    own = replace(bundle, pool=bundle.rebuilt_pool([*bundle.pool, "firstsnow"]))
+    descriptions = ["first snow", " "]
+    batch = own.batch(features, descriptions, guidance)
+    generated = [[GeneratedHashtag("northernlights", 0.5, in_best_beam=True)], []]
+    first, second = measure_candidates(
+        own, features, batch, generated=generated, guidance=guidance, descriptions=descriptions
+    )
+    (query,) = own.embed_descriptions(["first snow"])
+    by_text = {item.text: item for item in first}
+    assert [item.text for item in first[:4]] == ["northernlights", *guidance[0].texts, "firstsnow"]
+    assert {hit.text for hit in own.pool.search(query, NEAREST)} <= by_text.keys()
+    for item in first:
+        cosine = float(own.embed_hashtags([item.text])[0] @ query)
+        assert item.description_similarity == pytest.approx(cosine, abs=1e-5)
+        assert item.similarity == pytest.approx(
+            float(own.embed_videos(features)[0] @ own.embed_hashtags([item.text])[0]), abs=1e-3
+        )
+        assert item.uses == own.vocabulary.count(item.text)
+    assert [item.named for item in first[:4]] == [False, False, False, True]
+    assert [item.place for item in first[:4]] == [None, 0, 1, None]
+    assert first[0].written
+    assert first[0].in_best_beam
+    # Without a description there is nothing more than before.
+    assert [item.text for item in second] == list(guidance[1].texts)
+    assert {item.description_similarity for item in second} == {0.0}

@@ -1,7 +1,8 @@
-"""The commands that the documents show are commands of `ggm`, with options that exist."""
+"""The commands that the documents show exist, and their examples come out as shown."""
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 from pathlib import Path
@@ -29,6 +30,13 @@ def test_a_shown_command_exists(line: str) -> None:
     while hasattr(command, "commands"):
         command = command.commands[arguments.pop(0)]
     command.make_context("ggm", arguments).close()
+
+
+@pytest.mark.parametrize("document", ["policy.md"])
+def test_examples_run(document: str) -> None:
+    tried = doctest.testfile(str(ROOT / "docs" / document), module_relative=False, encoding="utf-8")
+    assert tried.attempted >= 5
+    assert tried.failed == 0
 
 
 def test_a_wrong_one_would_be_found() -> None:

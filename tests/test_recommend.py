@@ -29,6 +29,7 @@ from ggm.hashtags import Vocabulary
 from ggm.ranking import RankingConfig
 from ggm.recommend import MAX_DESCRIPTION_CHARACTERS, Recommender
 from ggm.records import GeneratedHashtag, Guidance, Recommendation
+from ggm.scorer import MEASURES, Scorer, Weights
 from systems import HASHTAGS, random_bundle
 from videos import write_video
 
@@ -165,7 +166,7 @@ def test_an_answer_of_guidance_alone_is_possible(
     bundle: Bundle, clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Recommender(bundle) as recommender:
-        monkeypatch.setattr(recommender, "generate", lambda *_arguments: [])
+        monkeypatch.setattr(recommender, "generate", lambda *_arguments, **_options: [])
         answer = recommender.recommend(clips[0], top=9)
     assert sorted(item.text for item in answer.hashtags) == sorted(answer.guidance.texts)
 
@@ -495,3 +496,24 @@ def test_a_forgotten_recommender_leaves_no_process_behind(bundle: Bundle, clips:
 
 def test_no_process_before_the_first_video(bundle: Bundle) -> None:
     assert Recommender(bundle).worker._process is None
+
+
+def test_the_fitting_number_needs_probabilities(recommender: Recommender, clips: list[Path]) -> None:
+    assert recommender.bundle.scorer is None
+    with pytest.raises(BundleError, match="has no scorer"):
+        recommender.recommend(clips[0], fitting=True)
+
+
+def test_no_more_than_fit(recommender: Recommender, clips: list[Path]) -> None:
+    size = len(MEASURES)
+    # Only what stands first in the guidance is likely.
+    steep = tuple(60.0 if name == "reciprocal_place" else 0.0 for name in MEASURES)
+    weights = Weights((0.0,) * size, (1.0,) * size, steep, -45.0)
+    scored = Recommender(
+        replace(recommender.bundle, scorer=Scorer(weights, weights)), worker=recommender.worker
+    )
+    best = scored.recommend(clips[0], top=3)
+    fitting = scored.recommend(clips[0], top=3, fitting=True)
+    assert len(best.hashtags) == 3
+    assert fitting.hashtags == best.hashtags[:1]
+    assert fitting.hashtags[0].score > 0.99

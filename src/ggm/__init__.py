@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ggm.bundle import Bundle
     from ggm.errors import GgmError
     from ggm.generator.model import Generator
+    from ggm.policy import Policy
     from ggm.pool.living import LivingPool
     from ggm.recommend import Recommender
     from ggm.records import Post, Recommendation
@@ -31,6 +32,7 @@ _HOMES = {
     "GgmError": "ggm.errors",
     "HashtagPool": "ggm.retriever.pool",
     "LivingPool": "ggm.pool.living",
+    "Policy": "ggm.policy",
     "Post": "ggm.records",
     "Recommendation": "ggm.records",
     "Recommender": "ggm.recommend",
@@ -43,6 +45,7 @@ __all__ = [
     "GgmError",
     "HashtagPool",
     "LivingPool",
+    "Policy",
     "Post",
     "Recommendation",
     "Recommender",

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ggm.errors import BundleError, CheckpointError, ConfigError
+from ggm.errors import BundleError, CheckpointError, ConfigError, PoolMismatchError
 from ggm.features.extract import FeatureExtractor, device_of, load_extractor
 from ggm.features.profiles import Profile
 from ggm.features.text import TextModel, TextModelConfig, load_text_model
@@ -53,6 +53,7 @@ from ggm.records import Guidance, Hit, VideoFeatures
 from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool, Pool
+from ggm.scorer import Scorer
 from ggm.settings import from_dict
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Bundle:
             checkpoints can't give them back.
         classifier: Of videos, over the vocabulary: guides in the retriever's place (the paper's
             GGM-ViT); None for the retriever.
+        scorer: How probable it is that a candidate is right; None to rank by `ranking`.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Bundle:
     training: Mapping[str, Any] = field(default_factory=dict)
     trained_encoders: tuple[EncoderPart, ...] = ()
     classifier: HashtagClassifier | None = None
+    scorer: Scorer | None = None
 
     @torch.inference_mode()
     def embed_videos(self, features: Sequence[VideoFeatures]) -> NDArray[np.float32]:
@@ -126,15 +129,14 @@ class Bundle:
         pretrained = torch.from_numpy(self.extractor.embed_hashtags(hashtags)).to(device_of(self.retriever))
         return self.retriever.embed_hashtags(pretrained).cpu().numpy()
 
-    def guide(
-        self, features: Sequence[VideoFeatures], *, top_k: int | None = None, pool: Pool | None = None
-    ) -> list[Guidance]:
-        """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
+    @torch.inference_mode()
+    def embed_descriptions(self, descriptions: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors of free texts in the retriever's space of hashtags: (texts, embedding)."""
+        pretrained = torch.from_numpy(self.extractor.embed_descriptions(descriptions))
+        return self.retriever.embed_hashtags(pretrained.to(device_of(self.retriever))).cpu().numpy()
 
-        Args:
-            features: Of the videos.
-            top_k: How many; by default as many as the generator was trained with.
-            pool: Searched in place of the bundle's own.
+    def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
+        """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
 
         Raises:
             PoolError: If the pool is empty.
@@ -145,8 +147,7 @@ class Bundle:
             return [Guidance()] * len(features)
         if self.classifier is not None:
             return self._classify(self.classifier, features, top_k)
-        searched = self.pool if pool is None else pool
-        return [Guidance(hits) for hits in searched.search_many(self.embed_videos(features), top_k)]
+        return [Guidance(hits) for hits in self.pool.search_many(self.embed_videos(features), top_k)]
 
     @torch.inference_mode()
     def _classify(
@@ -179,6 +180,27 @@ class Bundle:
         pad_token_id = self.generator.input_tokenizer.pad_token_id
         batch = collate(features, input_ids=texts, pad_token_id=int(pad_token_id))
         return batch.to(device_of(self.generator))
+
+    def with_pool(self, pool: Pool) -> Bundle:
+        """The same bundle with another pool, such as one that changes while it is searched.
+
+        Args:
+            pool: Made by this bundle's retriever.
+
+        Raises:
+            PoolMismatchError: If another retriever made it.
+            BundleError: If a classifier guides this bundle, so that no pool is searched.
+        """
+        if self.classifier is not None:
+            raise BundleError(f"a classifier guides bundle {self.name!r}, so that it searches no pool")
+        made_by, own = pool.retriever_fingerprint, self.pool.retriever_fingerprint
+        if made_by != own:
+            raise PoolMismatchError(
+                f"the pool was made by another retriever than that of bundle {self.name!r} "
+                f"({made_by[:12]}, not {own[:12]}); make it anew: ggm pool init"
+            )
+        # Whoever has a bundle asks no more of its pool than the protocol.
+        return replace(self, pool=cast(HashtagPool, pool))
 
     def rebuilt_pool(self, hashtags: Sequence[str]) -> HashtagPool:
         """A pool of other hashtags, searched by this bundle's retriever."""
@@ -312,6 +334,7 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         "generator": generator,
         "decoding": bundle.decoding.to_dict(),
         "ranking": bundle.ranking.to_dict(),
+        "scorer": None if bundle.scorer is None else bundle.scorer.to_dict(),
         "trained_encoders": bundle.trained_encoders,
         "classifier": None if bundle.classifier is None else bundle.classifier.config.to_dict(),
         "training": bundle.training,
@@ -410,6 +433,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str) -> Bundle:
         training=manifest["training"],
         trained_encoders=trained_encoders,
         classifier=_load_classifier(folder, manifest.get("classifier"), device),
+        scorer=Scorer.from_dict(manifest["scorer"]) if manifest.get("scorer") else None,
     )
     if manifest["generator"] is None:
         return bundle

@@ -1,19 +1,75 @@
-"""Candidates for a post: what either side proposed, measured by both."""
+"""Candidates for a post: what any side proposed, measured by all, and ranked.
+
+The generator proposes what it wrote, the retriever its guidance. Where a bundle has a scorer the
+description proposes too: pool hashtags that it names, and those closest to it.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ggm.bundle import Bundle
 from ggm.errors import BundleError
 from ggm.generator.batch import GeneratorBatch
 from ggm.generator.decoding import score_hashtags
 from ggm.hashtags import key
-from ggm.ranking import Candidate, distinct
+from ggm.ranking import Candidate, Ranked, distinct, join
 from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
+
+NEAREST: Final = 10
+"""How many pool hashtags a description proposes beside those that it names."""
+
+_MOST_WORDS: Final = 3
+_SHORTEST: Final = 3
+_WORD: Final = re.compile(r"[^\W_]+")
+
+
+def rank_posts(
+    bundle: Bundle,
+    features: Sequence[VideoFeatures],
+    descriptions: Sequence[str],
+    batch: GeneratorBatch,
+    *,
+    generated: Sequence[Sequence[GeneratedHashtag]],
+    guidance: Sequence[Guidance],
+    top: int | None = None,
+) -> list[list[Ranked]]:
+    """Rank each post's candidates: by the bundle's scorer, or by `join` where it has none.
+
+    Args:
+        bundle: With a generator.
+        features: Of the posts' videos.
+        descriptions: Of the posts, without inline hashtags; may be empty.
+        batch: The same posts, lined up for the generator.
+        generated: What it wrote for each.
+        guidance: What the retriever found for each.
+        top: How many of each post at most; None for all.
+
+    Raises:
+        BundleError: If the bundle holds no generator.
+    """
+    measured = measure_candidates(
+        bundle,
+        features,
+        batch,
+        generated=generated,
+        guidance=guidance,
+        descriptions=descriptions if bundle.scorer is not None else None,
+    )
+    ranked = []
+    for candidates, description in zip(measured, descriptions, strict=True):
+        described = bool(description.strip())
+        if bundle.scorer is None:
+            ranked.append(join(candidates, config=bundle.ranking, described=described, top=top))
+        else:
+            ranked.append(bundle.scorer.rank(candidates, described=described, top=top))
+    return ranked
 
 
 def measure_candidates(
@@ -23,11 +79,12 @@ def measure_candidates(
     *,
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
+    descriptions: Sequence[str] | None = None,
 ) -> list[list[Candidate]]:
-    """Join the generated hashtags and the guidance of each post, and measure them.
+    """Join what all sides propose for each post, and measure it.
 
-    Generated hashtags are embedded for their similarity, guidance is scored by the generator for
-    its likelihood, all of it in one pass each. Of a hashtag that entered the pool after training
+    Generated hashtags are embedded for their similarity, the others are scored by the generator for
+    their likelihood, all of it in one pass each. Of a hashtag that entered the pool after training
     the generator knows nothing, so that its likelihood is left open unless it wrote it itself.
 
     Args:
@@ -36,6 +93,7 @@ def measure_candidates(
         batch: The same posts, lined up for the generator.
         generated: What it wrote for each.
         guidance: What the retriever found for each.
+        descriptions: Of the posts, if they shall propose hashtags and be compared with them.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -45,38 +103,95 @@ def measure_candidates(
     """
     if bundle.generator is None:
         raise BundleError(f"bundle {bundle.name!r} holds no generator")
+    named, nearest, queries = _described(bundle, descriptions, len(features))
     texts = [
-        distinct([item.text for item in written], found.texts)
-        for written, found in zip(generated, guidance, strict=True)
+        distinct([item.text for item in written], found.texts, names, near)
+        for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
     ]
-    likelihoods = [
-        [
-            value if _is_judged(text, written, bundle) else -math.inf
-            for text, value in zip(row, values, strict=True)
-        ]
-        for row, values, written in zip(
-            texts, score_hashtags(bundle.generator, batch, texts), map(_keys, generated), strict=True
+    likelihoods = score_hashtags(bundle.generator, batch, texts)
+    videos = bundle.embed_videos(features)
+    vectors = _vectors(bundle, texts, guidance, all_of_them=descriptions is not None)
+    measured = []
+    for row, candidates in enumerate(texts):
+        written = {key(item.text): item.in_best_beam for item in generated[row]}
+        places = {key(hit.text): place for place, hit in enumerate(guidance[row].hits)}
+        names = set(map(key, named[row]))
+        measured.append(
+            [
+                Candidate(
+                    text,
+                    similarity=(
+                        guidance[row].hits[places[own]].similarity
+                        if own in places
+                        else float(np.dot(videos[row], vectors[own]))
+                    ),
+                    log_likelihood=likelihood if text in bundle.vocabulary or own in written else -math.inf,
+                    description_similarity=_cosine(queries[row], vectors.get(own)),
+                    named=own in names,
+                    uses=bundle.vocabulary.count(text),
+                    written=own in written,
+                    in_best_beam=written.get(own, False),
+                    place=places.get(own),
+                )
+                for text, likelihood, own in zip(
+                    candidates, likelihoods[row], map(key, candidates), strict=True
+                )
+            ]
         )
-    ]
-    similarities = [{key(hit.text): hit.similarity for hit in found.hits} for found in guidance]
-    fresh = distinct(
-        *([t for t in row if key(t) not in known] for row, known in zip(texts, similarities, strict=True))
-    )
-    if fresh:
-        vectors = dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True))
-        for query, row, known in zip(bundle.embed_videos(features), texts, similarities, strict=True):
-            for text in row:
-                if key(text) not in known:
-                    known[key(text)] = float(np.dot(query, vectors[key(text)]))
-    return [
-        [Candidate(text, known[key(text)], value) for text, value in zip(row, values, strict=True)]
-        for row, known, values in zip(texts, similarities, likelihoods, strict=True)
-    ]
+    return measured
 
 
-def _keys(generated: Sequence[GeneratedHashtag]) -> set[str]:
-    return {key(item.text) for item in generated}
+def named_hashtags(description: str, bundle: Bundle) -> list[str]:
+    """The pool hashtags that a description names, longer ones first: up to three of its words, joined up.
+
+    A word of four letters or more also names its singular or plural with an s; Latin words of one or two
+    letters alone name nothing.
+    """
+    words = _WORD.findall(description.casefold())
+    found: dict[str, None] = {}
+    for count in range(_MOST_WORDS, 0, -1):
+        for start in range(len(words) - count + 1):
+            text = "".join(words[start : start + count])
+            if len(text) < _SHORTEST and text.isascii():
+                continue
+            forms = [text]
+            if len(text) >= 4:
+                forms.append(text.removesuffix("s") if text.endswith("s") else f"{text}s")
+            found.update(dict.fromkeys(form for form in forms if form in bundle.pool))
+    return list(found)
 
 
-def _is_judged(text: str, written: set[str], bundle: Bundle) -> bool:
-    return text in bundle.vocabulary or key(text) in written
+Vector = npt.NDArray[np.float32]
+
+
+def _described(
+    bundle: Bundle, descriptions: Sequence[str] | None, num_posts: int
+) -> tuple[list[list[str]], list[list[str]], list[Vector | None]]:
+    """What descriptions name, what is closest to them, and their vectors; nothing for empty ones."""
+    named: list[list[str]] = [[] for _ in range(num_posts)]
+    nearest: list[list[str]] = [[] for _ in range(num_posts)]
+    queries: list[Vector | None] = [None] * num_posts
+    rows = [row for row, text in enumerate(descriptions or ()) if text.strip()]
+    if descriptions is None or not rows:
+        return named, nearest, queries
+    vectors = bundle.embed_descriptions([descriptions[row] for row in rows])
+    for row, vector, hits in zip(rows, vectors, bundle.pool.search_many(vectors, NEAREST), strict=True):
+        named[row] = named_hashtags(descriptions[row], bundle)
+        nearest[row] = [hit.text for hit in hits]
+        queries[row] = vector
+    return named, nearest, queries
+
+
+def _vectors(
+    bundle: Bundle, texts: Sequence[Sequence[str]], guidance: Sequence[Guidance], *, all_of_them: bool
+) -> dict[str, Vector]:
+    """Vectors of candidates, by their keys; of those alone that are in no guidance, unless all are wanted."""
+    known = [set() if all_of_them else {key(hit.text) for hit in found.hits} for found in guidance]
+    fresh = distinct(*([t for t in row if key(t) not in own] for row, own in zip(texts, known, strict=True)))
+    if not fresh:
+        return {}
+    return dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True))
+
+
+def _cosine(query: Vector | None, vector: Vector | None) -> float:
+    return 0.0 if query is None or vector is None else float(np.dot(query, vector))

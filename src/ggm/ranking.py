@@ -3,7 +3,8 @@
 The paper recommends what the best beam wrote: `best_beam`. A creator who asks for five hashtags
 wants five, though, and each side knows something that the other doesn't: the retriever what is to
 be seen in any video, the generator how people tag and what the description says. So by default the
-candidates of both sides are measured by both: `join`.
+candidates of both sides are measured by both: `join`, by two weights that were tuned by hand, or
+`ggm.scorer`, by what was learned on validation posts.
 """
 
 from __future__ import annotations
@@ -47,17 +48,29 @@ class RankingConfig:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A hashtag that either side proposed, measured by both.
+    """A hashtag that some side proposed, measured by all.
 
     Args:
         text: Canonical hashtag.
         similarity: Cosine to the video in the retriever's space, -1 to 1.
         log_likelihood: That the generator writes it first, at most 0; -inf where it can't say.
+        description_similarity: Cosine to the description in the same space; 0 without description.
+        named: Whether the description names it.
+        uses: Training posts that carry it; 0 if none is known.
+        written: Whether the generator wrote it.
+        in_best_beam: Whether it did in its most likely sequence.
+        place: In the guidance, from 0; None if it isn't there.
     """
 
     text: str
     similarity: float
     log_likelihood: float
+    description_similarity: float = 0.0
+    named: bool = False
+    uses: int = 0
+    written: bool = False
+    in_best_beam: bool = False
+    place: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +80,12 @@ class Ranked:
     Args:
         text: Canonical hashtag.
         score: 0 to 1, never rising along a list.
+        damped: Whether a policy has lowered the score of a generic hashtag.
     """
 
     text: str
     score: float
+    damped: bool = False
 
 
 def join(

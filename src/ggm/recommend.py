@@ -13,27 +13,36 @@ from types import TracebackType
 import torch
 
 from ggm.bundle import Bundle, load_bundle
-from ggm.candidates import measure_candidates
-from ggm.errors import BundleError, ConfigError, MediaError, PoolMismatchError
+from ggm.candidates import rank_posts
+from ggm.errors import BundleError, ConfigError, MediaError
+from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
+from ggm.policy import Outcome, Policy, apply, objection
 from ggm.pool.living import LivingPool
-from ggm.ranking import Ranked, join
+from ggm.ranking import Ranked
 from ggm.records import (
     GeneratedHashtag,
     Guidance,
+    PolicyChange,
     Recommendation,
     RecommendedHashtag,
     Source,
     Video,
     VideoFeatures,
 )
-from ggm.retriever.pool import Pool
+from ggm.scorer import fitting_count
 
 MAX_DESCRIPTION_CHARACTERS = 5000
 """Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
+
+_WIDER = 4
+"""By how much more guidance candidates are looked for where a policy leaves too few."""
+
+_BY_LIMIT = {"min_score", "total_length"}
+"""Rules under which more candidates would fare no better."""
 
 
 class Recommender:
@@ -43,32 +52,23 @@ class Recommender:
         bundle: A trained system.
         limits: What a video may measure.
         worker: The process that decodes; a new one by default.
-        pool: Searched in place of the bundle's own; made by the same retriever.
 
     Raises:
-        BundleError: If the bundle holds no generator, or a classifier guides it, which searches no pool.
-        PoolMismatchError: If another retriever made the pool.
+        BundleError: If the bundle holds no generator.
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        limits: MediaLimits | None = None,
-        worker: DecodingWorker | None = None,
-        pool: Pool | None = None,
+        self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
     ) -> None:
         if bundle.generator is None:
             raise BundleError(
                 f"bundle {bundle.name!r} holds a retriever only; train a generator for it first"
             )
-        if pool is not None:
-            _check_pool(pool, bundle)
         self.bundle = bundle
-        self.pool: Pool = bundle.pool if pool is None else pool
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
         self.worker = worker or DecodingWorker()
+        self._pool_trie = PoolTrie(self.generator.layout.hashtag_ids)
 
     @classmethod
     def from_pretrained(
@@ -93,7 +93,8 @@ class Recommender:
         worker.start()  # beside the loading of the bundle
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
-            return cls(load_bundle(name_or_dir, device=device), worker=worker, pool=living)
+            bundle = load_bundle(name_or_dir, device=device)
+            return cls(bundle if living is None else bundle.with_pool(living), worker=worker)
         except BaseException:
             worker.close()
             raise
@@ -135,7 +136,7 @@ class Recommender:
         Raises:
             PoolError: If the pool is empty.
         """
-        return self.bundle.guide([features], top_k=top_k, pool=self.pool)[0]
+        return self.bundle.guide([features], top_k=top_k)[0]
 
     def generate(
         self,
@@ -144,13 +145,28 @@ class Recommender:
         guidance: Guidance,
         *,
         decoding: DecodingConfig | None = None,
+        policy: Policy | None = None,
     ) -> list[GeneratedHashtag]:
-        """Stage IV: the hashtags that the generator writes, best first (paper, equation 1)."""
+        """Stage IV: the hashtags that the generator writes, best first (paper, equation 1).
+
+        Args:
+            features: Of one video.
+            description: Without inline hashtags.
+            guidance: What the retriever found.
+            decoding: How; as the bundle says by default.
+            policy: With ``novel="forbid"`` only hashtags of the pool can be written. The first
+                call spells all of the pool, later ones what came since.
+
+        Raises:
+            PoolError: If novel hashtags are forbidden and the pool is empty.
+        """
+        forbidden = policy is not None and policy.novel == "forbid"
         return generate(
             self.generator,
             self.bundle.batch([features], [description], [guidance]),
             decoding=decoding or self.bundle.decoding,
             vocabulary=self.bundle.vocabulary,
+            only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
         )[0]
 
     def rank(
@@ -165,31 +181,69 @@ class Recommender:
         `ggm.ranking.best_beam` gives the paper's reading instead.
         """
         batch = self.bundle.batch([features], [description], [guidance])
-        (candidates,) = measure_candidates(
-            self.bundle, [features], batch, generated=[generated], guidance=[guidance]
+        (ranked,) = rank_posts(
+            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
         )
-        return join(candidates, config=self.bundle.ranking, described=bool(description))
+        return ranked
 
-    def recommend(self, video: str | Path, description: str = "", *, top: int = 5) -> Recommendation:
+    def select(
+        self, ranked: Sequence[Ranked], *, top: int | None = None, policy: Policy | None = None
+    ) -> Outcome:
+        """Stage VI: what a policy leaves of the ranked hashtags, and why not the rest; beyond the paper.
+
+        Args:
+            ranked: Best first.
+            top: How many at most, 1 or more; None for all.
+            policy: Which; by default novel hashtags may be recommended, and harmful ones not.
+
+        Raises:
+            ValueError: If ``top`` is below 1.
+        """
+        return apply(
+            policy or Policy(),
+            ranked,
+            top=top,
+            in_pool=self.bundle.pool.__contains__,
+            count=self.bundle.vocabulary.count,
+        )
+
+    def recommend(
+        self,
+        video: str | Path,
+        description: str = "",
+        *,
+        top: int = 5,
+        fitting: bool = False,
+        policy: Policy | None = None,
+    ) -> Recommendation:
         """Recommend hashtags for one video.
 
         Args:
             video: Path of a video file.
             description: What the creator wrote; inline hashtags are set aside.
-            top: How many hashtags at most, 1 or more.
+            top: How many hashtags at most, 1 or more; a policy may allow fewer.
+            fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
+            policy: What may be recommended. By default novel hashtags may, harmful language may not,
+                and of near-duplicates the best one alone.
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.
             PoolError: If the pool is empty.
+            BundleError: If the fitting number is wanted, and the bundle has no scorer.
             ValueError: If ``top`` is below 1.
         """
-        (answer,) = self.recommend_many([(video, description)], top=top)
+        (answer,) = self.recommend_many([(video, description)], top=top, fitting=fitting, policy=policy)
         if isinstance(answer, MediaError):
             raise answer
         return answer
 
     def recommend_many(
-        self, posts: Iterable[tuple[str | Path, str]], *, top: int = 5
+        self,
+        posts: Iterable[tuple[str | Path, str]],
+        *,
+        top: int = 5,
+        fitting: bool = False,
+        policy: Policy | None = None,
     ) -> Iterator[Recommendation | MediaError]:
         """Recommend for many videos, one answer each, in order.
 
@@ -199,16 +253,27 @@ class Recommender:
         Args:
             posts: Pairs of a video's path and its description; each is taken when its turn comes.
             top: How many hashtags at most, 1 or more.
+            fitting: See `recommend`.
+            policy: See `recommend`.
 
         Raises:
             PoolError: While iterating, if the pool is empty.
+            BundleError: See `recommend`.
             ValueError: If ``top`` is below 1.
         """
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
-        return (self._answer(path, description, top) for path, description in posts)
+        if fitting and self.bundle.scorer is None:
+            raise BundleError(
+                f"bundle {self.bundle.name!r} has no scorer, so that its scores are no probabilities; "
+                "`ggm train scorer` fits one"
+            )
+        policy = policy or Policy()
+        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
 
-    def _answer(self, path: str | Path, description: str, top: int) -> Recommendation | MediaError:
+    def _answer(
+        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy
+    ) -> Recommendation | MediaError:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
         try:
@@ -222,22 +287,43 @@ class Recommender:
         with _timed(seconds, "retrieve"):
             guidance = self.guide(features)
         with _timed(seconds, "generate"):
-            generated = self.generate(features, text, guidance)
-            ranked = self.rank(features, text, guidance, generated)[:top]
-        vocabulary = self.bundle.vocabulary
-        hashtags = tuple(
-            RecommendedHashtag(
-                item.text, vocabulary.display(item.text), item.score, self._source(item.text, guidance)
-            )
-            for item in ranked
-        )
+            generated = self.generate(features, text, guidance, policy=policy)
+            ranked = self.rank(features, text, guidance, generated)
+            if fitting:
+                top = fitting_count([item.score for item in ranked], most=top) or top
+            outcome = self.select(ranked, top=top, policy=policy)
+            if _wants_more(outcome, top, policy):
+                wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
+                if len(wider) > len(guidance):
+                    ranked = self.rank(features, text, wider, generated)
+                    outcome = self.select(ranked, top=top, policy=policy)
+            shown, hidden = _shown(guidance, ranked, outcome, policy)
+        notices = [*video.notices, *notices, *_limit_notices(top, policy)]
+        hashtags = self._hashtags(outcome, guidance, policy)
+        changes = (*outcome.changes, *hidden)
         seconds["total"] = time.perf_counter() - started
-        return Recommendation(str(path), text, hashtags, guidance, (*video.notices, *notices), seconds)
+        return Recommendation(str(path), text, hashtags, shown, tuple(notices), seconds, changes)
+
+    def _hashtags(
+        self, outcome: Outcome, guidance: Guidance, policy: Policy
+    ) -> tuple[RecommendedHashtag, ...]:
+        """With what is known of each; a renamed one comes from where the one before came from."""
+        before = {key(change.result): change.text for change in outcome.changes if change.result}
+        hashtags = []
+        for item in outcome.kept:
+            source = self._source(item.text, guidance)
+            origin = before.get(key(item.text))
+            if source == "novel" and origin is not None:
+                source = self._source(origin, guidance)
+            flagged = policy.novel == "flag" and source == "novel"
+            display = self.bundle.vocabulary.display(item.text)
+            hashtags.append(RecommendedHashtag(item.text, display, item.score, source, flagged))
+        return tuple(hashtags)
 
     def _source(self, text: str, guidance: Guidance) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
-        if text in self.bundle.vocabulary or text in self.pool:
+        if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
         return "novel"
 
@@ -259,20 +345,41 @@ class Recommender:
         return caption.description, notices
 
 
+def _wants_more(outcome: Outcome, top: int, policy: Policy) -> bool:
+    """Whether the policy took so much that more candidates should be looked for."""
+    most = policy.limits.max_count
+    wanted = top if most is None else min(top, most)
+    taken = {change.rule for change in outcome.changes if change.action in ("removed", "merged")}
+    return len(outcome.kept) < wanted and bool(taken - _BY_LIMIT) and not policy.min_score
+
+
+def _shown(
+    guidance: Guidance, ranked: Sequence[Ranked], outcome: Outcome, policy: Policy
+) -> tuple[Guidance, list[PolicyChange]]:
+    """The guidance that may be shown, and what was hidden without having been removed already."""
+    objections = {hit.text: reason for hit in guidance.hits if (reason := objection(policy, hit.text))}
+    reported = {key(change.text) for change in outcome.changes if change.action == "removed"}
+    scores = {key(item.text): item.score for item in ranked}
+    hidden = [
+        PolicyChange(text, "removed", rule, matched, scores.get(key(text), 0.0))
+        for text, (rule, matched) in objections.items()
+        if key(text) not in reported
+    ]
+    return Guidance(tuple(hit for hit in guidance.hits if hit.text not in objections)), hidden
+
+
+def _limit_notices(top: int, policy: Policy) -> list[str]:
+    """What a platform's limit does to the number that was asked for."""
+    most = policy.limits.max_count
+    if policy.platform is None or policy.max_count is not None or most is None or most >= top:
+        return []
+    verb = "advised" if "max_count" in policy.limits.recommended else "allowed"
+    return [f"{policy.platform}: no more than {most} {verb}, {top} hashtags were asked for"]
+
+
 def _well_formed(text: str) -> str:
     """The text without lone surrogates, which tokenizers refuse: arguments may hold bytes of any encoding."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _check_pool(pool: Pool, bundle: Bundle) -> None:
-    if bundle.classifier is not None:
-        raise BundleError(f"a classifier guides bundle {bundle.name!r}, so that it searches no pool")
-    made_by, wanted = pool.retriever_fingerprint, bundle.pool.retriever_fingerprint
-    if made_by != wanted:
-        raise PoolMismatchError(
-            f"the pool was made by another retriever than that of bundle {bundle.name!r} "
-            f"({made_by[:12]}, not {wanted[:12]}); make it anew: ggm pool init"
-        )
 
 
 def _check_device(device: str) -> None:

@@ -22,6 +22,24 @@ Source = Literal["guidance", "vocabulary", "novel"]
 """Where a recommended hashtag comes from: it stood in the guidance; it is otherwise known
 (part of the training vocabulary or the pool); or it was coined."""
 
+PolicyAction = Literal["removed", "merged", "renamed", "damped"]
+"""What a policy did to a hashtag."""
+
+PolicyRule = Literal[
+    "alias",
+    "block",
+    "characters",
+    "duplicate",
+    "generic",
+    "harmful",
+    "length",
+    "min_score",
+    "novel",
+    "script",
+    "total_length",
+]
+"""Which rule of a policy did it."""
+
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
@@ -223,12 +241,35 @@ class RecommendedHashtag:
         display: How to show it, such as ``ColdWeather``, without ``#``.
         score: 0 to 1, higher is better; the list is in descending score.
         source: Where it comes from.
+        flagged: Whether it is novel and the policy marks such hashtags, for somebody to look at.
     """
 
     text: str
     display: str
     score: float
     source: Source
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
+class PolicyChange:
+    """What a policy did to one hashtag, and why.
+
+    Args:
+        text: The hashtag before.
+        action: What was done.
+        rule: By which rule.
+        matched: What made the rule apply: the pattern, the word, the character, the figures.
+        score: Its score before.
+        result: The hashtag that it was renamed to or merged with; None where there is none.
+    """
+
+    text: str
+    action: PolicyAction
+    rule: PolicyRule
+    matched: str
+    score: float
+    result: str | None = None
 
 
 @dataclass(frozen=True)
@@ -239,9 +280,11 @@ class Recommendation:
         video: The path as it was given.
         description: The description that was used, without inline hashtags.
         hashtags: Ranked, best first.
-        guidance: What the retriever found, in descending similarity.
+        guidance: What the retriever found, in descending similarity, without what the policy won't
+            have shown.
         notices: What the user should know, such as skipped packets or a shortened description.
         seconds: Time spent in ``decode``, ``features``, ``retrieve``, ``generate`` and ``total``.
+        changes: What the policy removed, merged, renamed or damped on the way to these hashtags.
     """
 
     video: str
@@ -250,3 +293,4 @@ class Recommendation:
     guidance: Guidance
     notices: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    changes: tuple[PolicyChange, ...] = ()

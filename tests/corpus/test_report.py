@@ -17,10 +17,11 @@ from ggm.corpus import examine, plots, report
 from ggm.corpus.check import check_dataset
 from ggm.corpus.manifest import MANIFEST_NAMES, write_manifest
 from ggm.corpus.plots import write_plots
-from ggm.corpus.report import report_dataset
+from ggm.corpus.report import known_videos, report_dataset
 from ggm.corpus.statistics import gather_statistics
 from ggm.errors import DataError, MissingDependencyError
 from ggm.media.guard import DecodingWorker
+from ggm.plots import new_figure
 from ggm.records import Post
 from videos import write_video
 
@@ -92,6 +93,15 @@ def test_what_a_check_found_out_is_used(
         assert (total.videos_measured, total.share_silent) == (4, 0.5)
 
 
+def test_what_is_known_of_videos(dataset: Path, tmp_path: Path) -> None:
+    assert known_videos(dataset) is None
+    check_dataset(dataset, tmp_path / "checked")
+    facts_of = known_videos(tmp_path / "checked")
+    assert facts_of is not None
+    assert facts_of(Post("a", dataset / "a.mp4", "", ("cat",))).has_sound  # type: ignore[union-attr]
+    assert facts_of(Post("c", dataset / "c.mp4", "", ("cat",))) is None
+
+
 def test_progress_is_told(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_REPORTED_ROWS", 3)
     told: list[tuple[str, int, int]] = []
@@ -133,7 +143,7 @@ def test_the_same_statistics_give_the_same_pictures(tmp_path: Path) -> None:
 
 
 def test_what_the_bars_show() -> None:
-    _, axes = plots._new_figure()
+    _, axes = new_figure()
     plots._draw_words(axes, {1: 3, 2: 4, 8: 2, 11: 1})
     heights = [bar.get_height() for bar in axes.patches]
     assert heights == pytest.approx([0.3, 0.4, 0, 0, 0, 0, 0, 0.3])
@@ -141,7 +151,7 @@ def test_what_the_bars_show() -> None:
 
 def test_what_the_tail_shows() -> None:
     """One hashtag on 7 posts, two on 3, three on 1: ranks 1, 2-3, 4-6."""
-    _, axes = plots._new_figure()
+    _, axes = new_figure()
     plots._draw_tail(axes, {1: 3, 3: 2, 7: 1})
     (line,) = axes.lines
     assert line.get_xydata().tolist() == [[1, 7], [1, 7], [2, 3], [3, 3], [4, 1], [6, 1]]

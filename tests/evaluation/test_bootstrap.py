@@ -15,6 +15,7 @@ from ggm.evaluation.bootstrap import (
     bootstrap_ratio,
     paired_bootstrap,
     paired_bootstrap_f1_of_means,
+    unpaired_bootstrap,
 )
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
@@ -281,3 +282,24 @@ def test_arguments_out_of_range_are_refused(options: dict[str, float], message: 
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_sets_of_other_posts_are_compared_without_pairs() -> None:
+    first, second = [0.0, 1.0], [0.0, 1.0, 0.0, 1.0]
+    alike = unpaired_bootstrap(first, second, num_resamples=4000)
+    # Means are 0, 1/2, 1 for the first, and of the second 0 to 1 in quarters; both may differ by 1.
+    assert (alike.difference, alike.num_posts, alike.p_value) == (0.0, 6, 1.0)
+    assert (alike.low, alike.high) == (-0.75, 0.75)
+    random = np.random.default_rng(3)
+    one, other = random.random(400) + 0.1, random.random(900)
+    found = unpaired_bootstrap(one, other)
+    error = np.sqrt(one.var() / len(one) + other.var() / len(other))
+    assert found.difference == pytest.approx(one.mean() - other.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.08)
+    assert found.p_value < 0.01
+
+
+@pytest.mark.parametrize("pair", [([], [1.0]), ([1.0], []), ([np.nan], [1.0])])
+def test_unpaired_sets_must_be_scores(pair: tuple[list[float], list[float]]) -> None:
+    with pytest.raises(ValueError, match="scores must be finite"):
+        unpaired_bootstrap(*pair)

@@ -23,7 +23,7 @@ from ggm.evaluation.human.ratings import Rating
 from ggm.evaluation.human.report import HumanReport, make_report, p_text
 from ggm.evaluation.human.statistics import ordinal_alpha, wilcoxon_p
 from ggm.evaluation.human.study import Study
-from ggm.evaluation.human.tables import status, to_markdown, verdict, write_report
+from ggm.evaluation.human.tables import read_report, status, to_markdown, verdict, write_report
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", reliability data of section C:
 # four observers, twelve units, values 1 to 5, some missing; ordinal alpha is .815 there.
@@ -326,3 +326,36 @@ def test_the_files(small: tuple[Study, AnswerKey], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="can't be written: No such file"):
         write_report(report, tmp_path / "none" / "table.md")
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith("tmp")]
+
+
+def test_the_json_is_read_as_the_report_that_was_written(
+    small: tuple[Study, AnswerKey], tmp_path: Path
+) -> None:
+    study, key = small
+    report = make_report(study, key, {"ann": human_studies.rated({"n0": (5, 4), "g0": (4, 3), "n1": None})})
+    path = write_report(report, tmp_path / "table.md")[1]
+    assert read_report(path) == report
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"complete": true}', '{"complete": true, "colour": 1}', "\udcff"]
+)
+def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match="not the JSON of `ggm human report`"):
+        read_report(path)
+
+
+def test_a_report_of_other_scales_is_refused(small: tuple[Study, AnswerKey], tmp_path: Path) -> None:
+    study, key = small
+    path = write_report(
+        make_report(study, key, {"ann": human_studies.rated({"n0": (5, 4)})}), tmp_path / "t.md"
+    )[1]
+    values = json.loads(path.read_text())
+    values["scales"]["beauty"] = values["scales"].pop("relevancy")
+    path.write_text(json.dumps(values))
+    with pytest.raises(DataError, match="it has other scales or claims"):
+        read_report(path)
+    with pytest.raises(DataError, match="not the JSON"):
+        read_report(tmp_path / "none.json")

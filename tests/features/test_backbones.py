@@ -183,6 +183,17 @@ def test_a_checkpoint_without_pooler_will_do(base_profile: Profile, tmp_path: Pa
     )
     inputs = whole.prepare(np.zeros((1, SIDE, SIDE, 3), np.uint8))
     torch.testing.assert_close(whole(inputs).tokens, less(inputs).tokens)
+    assert whole.vision.pooler is not None
+    assert less.vision.pooler is None  # random weights would differ from run to run
+    torch.testing.assert_close(less.pool_tokens(inputs), less(inputs).tokens[:, 0])
+
+
+def test_tokens_are_pooled_as_the_vision_model_does_it(base_profile: Profile) -> None:
+    frames = load_backbones(base_profile).frames
+    inputs = frames.prepare_for_tokens(np.full((2, SIDE, SIDE, 3), 99, np.uint8))
+    with torch.inference_mode():
+        theirs = frames.vision(pixel_values=inputs["vision_pixels"]).pooler_output
+        assert torch.equal(frames.pool_tokens(inputs), theirs)
 
 
 def test_damaged_weights_are_refused(base_profile: Profile, tmp_path: Path) -> None:

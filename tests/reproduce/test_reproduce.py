@@ -68,7 +68,7 @@ def test_every_system_ends_in_the_report(data: Path, tmp_path: Path) -> None:
     done = reproduce(RECIPE, data, tmp_path / "out", cache=tmp_path / "cache")
     assert not done.failures
     assert set(done.predictions) == {system.name for system in SYSTEMS}
-    report = report_of(done, RECIPE, has_sound=True)
+    report = report_of(done)
     write_report(report, tmp_path / "out")
     saved = json.loads((tmp_path / "out" / "report.json").read_text())
     assert saved == json.loads(json.dumps(report))
@@ -77,7 +77,7 @@ def test_every_system_ends_in_the_report(data: Path, tmp_path: Path) -> None:
         assert {"rouge1", "rouge2", "f1", "posts"} <= row.keys()
         assert row["posts"] == 2
     assert saved["unseen"]["with_pool"]["of"] == saved["unseen"]["without_pool"]["of"] == 1
-    assert len(saved["claims"]) == 11
+    assert len(saved["claims"]) == 22
     assert all({"claim", "held", "difference", "p"} <= claim.keys() for claim in saved["claims"])
     text = (tmp_path / "out" / "report.md").read_text()
     assert "| GGM-ViT |" in text
@@ -104,6 +104,9 @@ def test_what_is_done_is_not_done_again(data: Path, tmp_path: Path, monkeypatch:
         monkeypatch.setattr(module, name, lambda *_a, **_n: pytest.fail("it was trained again"))
     done = reproduce(RECIPE, data, tmp_path / "out", only=only, cache=cache)
     monkeypatch.setattr(module, "predict", lambda *_a, **_n: pytest.fail("it was predicted again"))
+    told = reproduce(RECIPE, data, tmp_path / "out", seeds=(0, 1), cache=cache, train=False)
+    assert told.predictions == done.predictions  # what isn't there is left out
+    assert not told.failures
     again = reproduce(RECIPE, data, tmp_path / "out", only=only, cache=cache)
     assert again.predictions == done.predictions
     assert again.unseen == done.unseen
@@ -247,6 +250,22 @@ def test_parts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     path.write_text('{"parts": [{"part": 1}]}', "utf-8")
     with pytest.raises(DataError, match=r"x\.parts\.json: not a readable list of parts"):
         read_parts(path)
+
+
+def test_classifiers_whose_encoders_learn_are_systems_too(data: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, classifier=replace(RECIPE.classifier, trained="encoders"))
+    only = ["BERT", "ViT", "ViT-BERT", "GGM-ViT"]
+    done = reproduce(recipe, data, tmp_path / "out", only=only, cache=tmp_path / "cache")
+    assert not done.failures
+    assert set(done.predictions) == set(only)
+    for name, parts in (
+        ("BERT", ["description", "classifier"]),
+        ("ViT", ["frames", "classifier"]),
+        ("ViT-BERT", ["frames", "description", "classifier"]),
+    ):
+        assert [part.part for part in done.parts[name]] == parts
+        assert all(0 < part.trainable == part.parameters for part in done.parts[name])
+    assert set(done.seconds) == {"GGM-ViT"}
 
 
 def test_a_dataset_without_its_splits_is_refused(data: Path, tmp_path: Path) -> None:

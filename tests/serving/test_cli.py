@@ -87,13 +87,15 @@ def test_the_json_of_one_video(run: Run, tiny_bundle_dir: Path, clips: list[Path
     result = run("recommend", clips[0], "-d", "first snow", "--model", tiny_bundle_dir, "--json")
     assert (result.status, result.err) == (0, "")
     (answer,) = result.json
-    assert list(answer) == ["video", "description", "hashtags", "guidance", "notices", "seconds"]
+    assert list(answer) == [
+        "video", "description", "hashtags", "changes", "guidance", "notices", "seconds",
+    ]  # fmt: skip
     assert answer["video"] == str(clips[0])
     assert answer["description"] == "first snow"
     assert len(answer["hashtags"]) == 5
     for item in answer["hashtags"]:
         assert [(name, type(value)) for name, value in item.items()] == [
-            ("text", str), ("display", str), ("score", float), ("source", str),
+            ("text", str), ("display", str), ("score", float), ("source", str), ("flagged", bool),
         ]  # fmt: skip
         assert item["source"] in ("guidance", "vocabulary", "novel")
         assert not item["text"].startswith("#")
@@ -104,7 +106,7 @@ def test_the_json_of_one_video(run: Run, tiny_bundle_dir: Path, clips: list[Path
     for hit in answer["guidance"]:
         assert [(name, type(value)) for name, value in hit.items()] == [("text", str), ("similarity", float)]
         assert hit["text"] in HASHTAGS
-    assert answer["notices"] == []
+    assert answer["changes"] == answer["notices"] == []
     assert list(answer["seconds"]) == ["decode", "features", "retrieve", "generate", "total"]
     assert all(type(value) is float for value in answer["seconds"].values())
 
@@ -210,6 +212,73 @@ def test_explain_shows_guidance_and_sources(run: Run, tiny_bundle_dir: Path, cli
     assert {row[2] for row in rows} == {"novel", "guidance"}
     hits = "  ".join(f"#{hit['text']} {hit['similarity']:.3f}" for hit in answer["guidance"])
     assert lines[-1] == f"  guidance: {hits}"
+
+
+# ggm recommend with a policy
+
+
+def test_a_policy_from_options_and_file(
+    run: Run, tiny_bundle_dir: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    arguments = ("recommend", clips[0], "--model", tiny_bundle_dir, "--top", 4, "--json")
+    first, second, *_ = (item["text"] for item in run(*arguments, "--novel", "forbid").json[0]["hashtags"])
+    path = tmp_path / "policy.toml"
+    path.write_text(f'novel = "flag"\nblock = ["{first}"]\nmax_count = 2\n')
+    result = run(*arguments, "--policy", path, "--novel", "forbid", "--block", f"{second}*")
+    assert (result.status, result.err) == (0, "")
+    (answer,) = result.json
+    assert len(answer["hashtags"]) == 2
+    assert {item["text"] for item in answer["hashtags"]} <= set(HASHTAGS) - {first, second}
+    removed = {change["text"]: change for change in answer["changes"]}
+    assert list(removed[first]) == ["text", "action", "rule", "matched", "score", "result"]
+    assert (removed[first]["action"], removed[first]["rule"], removed[first]["matched"]) == (
+        "removed", "block", first,
+    )  # fmt: skip
+    assert removed[second]["matched"] == f"{second}*"
+
+
+def test_explain_says_what_was_left_out_and_why(run: Run, tiny_bundle_dir: Path, clips: list[Path]) -> None:
+    arguments = ("recommend", clips[0], "--model", tiny_bundle_dir, "--platform", "x", "--novel", "forbid")
+    (answer,) = run(*arguments, "--json").json
+    blocked = answer["hashtags"][0]["text"]
+    plain, explained = (run(*arguments, "--block", blocked, *more) for more in ((), ("--explain",)))
+    assert len(plain.out.splitlines()[1].split()) == 2
+    assert "  note: x: no more than 2 advised, 5 hashtags were asked for" in plain.out.splitlines()
+    assert f"  removed #{blocked}: block ({blocked})" in explained.out.splitlines()
+    assert "removed" not in plain.out
+
+
+def test_flagged_hashtags_are_marked(run: Run, tiny_bundle_dir: Path, clips: list[Path]) -> None:
+    arguments = ("recommend", clips[0], "--model", tiny_bundle_dir, "--top", 9, "--novel", "flag")
+    novel = [item for item in run(*arguments, "--json").json[0]["hashtags"] if item["source"] == "novel"]
+    assert novel
+    assert all(item["flagged"] for item in novel)
+    assert run(*arguments).out.splitlines()[1].count("(novel)") == len(novel)
+
+
+def test_lowest_score_and_allowed_words(run: Run, tiny_bundle_dir: Path, clips: list[Path]) -> None:
+    arguments = ("recommend", clips[0], "--model", tiny_bundle_dir, "--json")
+    assert run(*arguments, "--min-score", 1).json[0]["hashtags"] == []
+    assert run(*arguments, "--allow", "*shit*", "--min-score", 0).status == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--novel", "never"), "policy.novel must be one of allow, flag, forbid, got 'never'"),
+        (("--platform", "myspace"), "no preset 'myspace'; there are tiktok"),
+        (("--min-score", 2), "policy.min_score must be within 0 and 1"),
+        (("--block", "*"), "policy.block: '*' has no letter or digit"),
+        (("--policy", "none.toml"), "none.toml: can't read the policy"),
+    ],
+)
+def test_a_bad_policy_is_one_line(run: Run, clips: list[Path], options: tuple[Any, ...], reason: str) -> None:
+    result = run(
+        "recommend", clips[0], "--model", "no such folder", *options
+    )  # said before anything is loaded
+    assert (result.status, result.out) == (1, "")
+    assert is_one_line(result.err)
+    assert reason in result.err
 
 
 def test_markup_in_what_is_shown_is_text(capsys: pytest.CaptureFixture[str]) -> None:

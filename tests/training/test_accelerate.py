@@ -9,15 +9,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import ggm
 from checkpoints import write_base_checkpoints
 from ggm.bundle import load_bundle
+from ggm.evaluation.predictions import read_predictions
 from ggm.training.generator_runs import run_generator
 from ggm.training.recipes import CheckpointSettings, Recipe
-from ggm.training.runs import run_retriever
+from ggm.training.runs import run_classifier, run_retriever
 from recipe_files import toml
 
 
@@ -114,3 +116,25 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(
     assert written.count("best") == 1
     assert not list((two / "all.log").rglob("checkpoint-*"))
     assert len(list((two / "all.log").rglob("events*"))) == 1
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", ["heads", "encoders"])
+def test_two_processes_train_one_classifier(
+    without_chance: Recipe, painted_dataset: Path, tmp_path: Path, trained: Literal["heads", "encoders"]
+) -> None:
+    settings = replace(without_chance.classifier, trained=trained, inputs="video", dropout=0.0)
+    recipe = replace(without_chance, classifier=settings)
+    half = replace(settings, optimiser=replace(settings.optimiser, batch_size=6))
+    (tmp_path / "half.toml").write_text(toml(replace(recipe, classifier=half)))
+    run_classifier(recipe, painted_dataset, tmp_path / "one", cache=tmp_path / "cache")
+    launch(
+        *("train", "classifier", tmp_path / "half.toml", "--data", painted_dataset),
+        *("--cache", tmp_path / "cache-of-two", "--out", tmp_path / "two"),
+    )
+    for name in ("validation.jsonl", "test.jsonl", "best-2.test.jsonl"):
+        one, two = (read_predictions(tmp_path / run / name) for run in ("one", "two"))
+        for first, second in zip(one, two, strict=True):
+            scores = [dict(zip(found.hashtags, found.scores, strict=True)) for found in (first, second)]
+            assert scores[1] == pytest.approx(scores[0], abs=2e-3)

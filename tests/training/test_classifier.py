@@ -38,10 +38,19 @@ def test_a_sigmoid_for_each_hashtag() -> None:
     assert torch.allclose(classifier.loss(features, targets), -right.log().mean())
 
 
+def test_without_hidden_layer_there_is_the_output_layer_alone() -> None:
+    classifier = HashtagClassifier(ClassifierConfig(3, 4, hidden_dim=0)).eval()
+    (output,) = (layer for layer in classifier.layers if isinstance(layer, torch.nn.Linear))
+    features = torch.randn(2, 3)
+    assert torch.equal(classifier.logits(features), output(features))
+    assert [tuple(value.shape) for value in classifier.parameters()] == [(4, 3), (4,)]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"num_hashtags": 0}, "num_hashtags must be at least 1"),
+        ({"hidden_dim": -1}, "hidden_dim must be at least 0"),
         ({"inputs": "sound"}, "classifier.inputs"),
         ({"loss": "hinge"}, "classifier.loss"),
         ({"dropout": 1.0}, "dropout must be from 0 to below 1"),

@@ -4,6 +4,7 @@ import pytest
 
 import ggm
 from ggm.errors import ConfigError
+from ggm.features.descriptions import BERT
 from ggm.features.profiles import Profile
 from ggm.training.recipes import GeneratorRecipe, OptimiserSettings, load_recipe, shipped_recipes
 
@@ -47,6 +48,13 @@ def test_overrides_change_single_settings(tmp_path: Path) -> None:
         ('name = "r"\n[generator]\ngold_drop = 1.5\n', None, "gold_drop must be within 0 and 1"),
         ('name = "r"\n[generator]\nguidance = "self"\n', None, "guidance"),
         ('name = "r"\n[generator]\nfolds = 1\n', None, "folds must be at least 2"),
+        ('name = "r"\n[classifier]\ntext_encoder = ""\n', None, "text_encoder is empty"),
+        ('name = "r"\n[classifier]\ntrained = "all"\n', None, "classifier.trained"),
+        (
+            'name = "r"\n[classifier]\ntrained = "encoders"\n',
+            "generator.guidance=classifier",
+            'set classifier.trained = "heads"',
+        ),
         ("name = ", None, "not a readable TOML"),
         ('name = "r"\n', "seed", "written table.key=value"),
         ('name = "r"\n', "name.x=1", "name is not a table"),
@@ -105,3 +113,8 @@ def test_the_papers_recipes_say_what_the_paper_says(name: str, max_tokens: int) 
     assert (recipe.decoding.num_beams, recipe.decoding.no_repeat_ngram_size) == (5, 3)
     assert recipe.decoding.max_new_tokens == generator.max_target_tokens == max_tokens
     assert recipe.checkpoints.keep_best == 3
+    classifier = recipe.classifier
+    assert (classifier.trained, classifier.loss) == ("encoders", "softmax")
+    assert classifier.text_encoder == BERT
+    assert classifier.optimiser.batch_size == 32  # "for all of our experiments"
+    assert classifier.optimiser.weight_decay == 0.0

@@ -108,6 +108,9 @@ def test_what_needs_frames_is_refused(recipe: Recipe, corpus: Path, tmp_path: Pa
     towers = replace(recipe, retriever=replace(recipe.retriever, trained="towers"))
     with pytest.raises(DataError, match="its videos are simulated, there is nothing to decode: train heads"):
         run_retriever(towers, corpus, tmp_path / "towers")
+    encoders = replace(recipe, classifier=replace(recipe.classifier, trained="encoders"))
+    with pytest.raises(DataError, match="its videos are simulated, there is nothing to decode: train heads"):
+        run_classifier(encoders, corpus, tmp_path / "classifier")
 
 
 @pytest.mark.slow

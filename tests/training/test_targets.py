@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ggm.records import Post
-from ggm.training.targets import hashtag_indices, vocabulary_of
+from ggm.training.targets import hashtag_indices, target_distributions, vocabulary_of
 
 
 def post(*hashtags: str) -> Post:
@@ -35,3 +36,9 @@ def test_places_equal_a_plain_search(posts: list[list[str]], known: list[str]) -
         assert len(set(places)) == len(places)
         lower = {text.casefold() for text in hashtags}
         assert set(places) == {place for place, text in enumerate(known) if text.casefold() in lower}
+
+
+def test_target_distributions_by_hand() -> None:
+    found = target_distributions([[1, 3], [], [0]], num_hashtags=4)
+    assert torch.equal(found, torch.tensor([[0, 0.5, 0, 0.5], [0, 0, 0, 0], [1, 0, 0, 0]]))
+    assert target_distributions([], num_hashtags=4).shape == (0, 4)

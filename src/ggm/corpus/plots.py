@@ -1,25 +1,23 @@
-"""Figure 4 of the paper and the long tail of hashtags, as pictures. The only user of matplotlib."""
+"""Figure 4 of the paper and the long tail of hashtags, as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from ggm.corpus.atomic import replacing
 from ggm.corpus.statistics import Statistics
-from ggm.errors import MissingDependencyError
+from ggm.plots import COLOURS, new_figure, picture
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from ggm.plots import Axes, Figure
 
 WORDS_NAME = "words-per-hashtag"
 TAIL_NAME = "rank-frequency"
 
-_FORMATS = ("png", "svg")
+_KINDS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 _MAX_WORDS = 8  # more are one bar
-_COLOUR = "#2a6f97"
 
 
 def write_plots(statistics: Statistics, folder: Path) -> tuple[Path, ...]:
@@ -36,23 +34,11 @@ def write_plots(statistics: Statistics, folder: Path) -> tuple[Path, ...]:
         DataError: If they can't be written.
         MissingDependencyError: If matplotlib isn't installed.
     """
-    words, axes = _new_figure()
+    words, axes = new_figure()
     _draw_words(axes, statistics.words_per_hashtag)
-    tail, axes = _new_figure()
+    tail, axes = new_figure()
     _draw_tail(axes, statistics.posts_per_hashtag)
     return (*_save(words, folder / WORDS_NAME), *_save(tail, folder / TAIL_NAME))
-
-
-def _new_figure() -> tuple[Figure, Axes]:
-    """A figure of its own: pyplot, its windows and its global state are left alone."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("plots need the package matplotlib: pip install 'ggm[data]'") from error
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _draw_words(axes: Axes, words_per_hashtag: Mapping[int, int]) -> None:
@@ -61,7 +47,7 @@ def _draw_words(axes: Axes, words_per_hashtag: Mapping[int, int]) -> None:
     for words, uses in words_per_hashtag.items():
         shares[min(words, _MAX_WORDS) - 1] += uses / total
     labels = [*map(str, range(1, _MAX_WORDS)), f"{_MAX_WORDS}+"]
-    bars = axes.bar(labels, shares, color=_COLOUR)
+    bars = axes.bar(labels, shares, color=COLOURS[0])
     axes.bar_label(bars, labels=[f"{share:.1%}" for share in shares], padding=2, fontsize=8)
     axes.set_xlabel("words in a hashtag")
     axes.set_ylabel("share of all hashtags of the posts")
@@ -78,22 +64,18 @@ def _draw_tail(axes: Axes, posts_per_hashtag: Mapping[int, int]) -> None:
         ranks += [rank + 1, rank + hashtags]
         frequencies += [posts, posts]
         rank += hashtags
-    axes.plot(ranks, frequencies, color=_COLOUR, marker=".", markersize=3)
+    axes.plot(ranks, frequencies, color=COLOURS[0], marker=".", markersize=3)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("rank of the hashtag")
     axes.set_ylabel("posts that carry it")
 
 
-def _save(figure: Any, stem: Path) -> tuple[Path, ...]:
-    from matplotlib import rc_context
-
+def _save(figure: Figure, stem: Path) -> tuple[Path, ...]:
     paths = []
-    for kind in _FORMATS:
+    for kind in _KINDS:
         path = stem.with_name(f"{stem.name}.{kind}")
-        # No date, and names that don't depend on chance.
-        with replacing(path) as partial, rc_context({"svg.hashsalt": stem.name}):
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(partial, format=kind, dpi=150, metadata=metadata)
+        with replacing(path) as partial:
+            partial.write_bytes(picture(figure, kind, salt=stem.name))
         paths.append(path)
     return tuple(paths)

@@ -87,11 +87,7 @@ def report_dataset(
         for file, found in examine(unknown_files(posts("videos"), records), workers=workers):
             records.add(file, found)
 
-    def facts_of(post: Post) -> VideoFacts | None:
-        file = VideoFile.at(post.video)
-        return None if file is None else records.get(file)
-
-    statistics = gather_statistics(posts("count"), facts_of if len(records) else None)
+    statistics = gather_statistics(posts("count"), _lookup(records))
     if not statistics.total.posts:
         raise DataError(f"{manifest}: no usable post")
     files: tuple[Path, ...] = ()
@@ -99,6 +95,23 @@ def report_dataset(
         write_json(statistics.to_dict(), folder / STATISTICS_NAME)
         files = (folder / STATISTICS_NAME, *write_plots(statistics, folder))
     return Report(statistics, num_bad, files)
+
+
+def known_videos(folder: Path) -> Callable[[Post], VideoFacts | None] | None:
+    """What a check found out about the videos of a dataset; None if nothing is known of any.
+
+    Args:
+        folder: Of the dataset.
+    """
+    return _lookup(VideoRecords(folder / VIDEOS_NAME))
+
+
+def _lookup(records: VideoRecords) -> Callable[[Post], VideoFacts | None] | None:
+    def facts_of(post: Post) -> VideoFacts | None:
+        file = VideoFile.at(post.video)
+        return None if file is None else records.get(file)
+
+    return facts_of if len(records) else None
 
 
 def _make(folder: Path) -> Path:

@@ -187,6 +187,36 @@ def paired_bootstrap(
     return _comparison(float(differences.mean()), drawn, confidence, num_posts=len(differences))
 
 
+def unpaired_bootstrap(
+    first: Values,
+    second: Values,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compare the means over two sets of posts that have none in common.
+
+    Args:
+        first: One score a post.
+        second: Of the other posts.
+        num_resamples: See `bootstrap_mean`; both sets are drawn anew each time.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Returns:
+        The comparison; its number of posts is that of both sets.
+
+    Raises:
+        ValueError: If a set is empty, a score isn't finite, or an argument is out of range.
+    """
+    values = [_checked(first), _checked(second)]
+    # Another seed for each: the same draws would tie the two sets to each other.
+    drawn = [_resampled_means(v[:, None], num_resamples, 2 * seed + i)[:, 0] for i, v in enumerate(values)]
+    difference = float(values[0].mean() - values[1].mean())
+    return _comparison(difference, drawn[0] - drawn[1], confidence, num_posts=sum(map(len, values)))
+
+
 def paired_bootstrap_f1_of_means(
     first: tuple[Values, Values],
     second: tuple[Values, Values],

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, get_args
 
 from ggm.bundle import Bundle
-from ggm.candidates import measure_candidates
+from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import PostFeatures
 from ggm.generator.decoding import generate
-from ggm.ranking import best_beam, join
+from ggm.ranking import best_beam
 from ggm.records import Guidance
 
 System = Literal["generator", "recommender", "retriever", "pretrained-retriever", "popular"]
@@ -109,9 +109,7 @@ def _rank_batch(
     if system == "generator":
         ranked = [best_beam(hashtags, top=RANKED) for hashtags in written]
     else:
-        measured = measure_candidates(bundle, features, batch, generated=written, guidance=guidance)
-        ranked = [
-            join(candidates, config=bundle.ranking, described=bool(description), top=RANKED)
-            for candidates, description in zip(measured, descriptions, strict=True)
-        ]
+        ranked = rank_posts(
+            bundle, features, descriptions, batch, generated=written, guidance=guidance, top=RANKED
+        )
     return [tuple((item.text, item.score) for item in row) for row in ranked], guidance

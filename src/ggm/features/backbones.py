@@ -195,6 +195,15 @@ class PretrainedFrameEncoder(FrameEncoder):
             tokens = tokens.flatten(2).transpose(1, 2)
         return tokens
 
+    def pool_tokens(self, inputs: Inputs) -> Tensor:
+        """The vision transformer's pooled output (N, D), or its first token's where it has none."""
+        outputs = self.vision(pixel_values=inputs[_VISION_PIXELS])
+        pooled: Tensor | None = getattr(outputs, "pooler_output", None)
+        if pooled is not None:
+            return pooled.flatten(1)  # a convolutional network's is (N, D, 1, 1)
+        hidden: Tensor = outputs.last_hidden_state
+        return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, 0]
+
     def embedding_part(self) -> nn.Module:
         """The retriever's tower."""
         return self.tower

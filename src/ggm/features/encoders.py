@@ -86,6 +86,10 @@ class FrameEncoder(Encoder):
         outputs: FrameOutputs = self(inputs)
         return outputs.tokens
 
+    def pool_tokens(self, inputs: Inputs) -> Tensor:
+        """One vector a frame, (N, D), from the network that makes the tokens: by default their mean."""
+        return self.tokens(inputs).mean(1)
+
     def embedding_part(self) -> nn.Module:
         """The network that `embed` runs."""
         return self

@@ -77,7 +77,7 @@ def load_model(
     config: PretrainedConfig | None = None,
     instead: str = _INSTEAD,
 ) -> PreTrainedModel:
-    """Load a model whose every weight is in the checkpoint, a pooler that nothing here reads excepted.
+    """Load a model whose every weight is in the checkpoint. A pooler that has none there is left out.
 
     Args:
         checkpoint: Hub id or directory.
@@ -100,6 +100,10 @@ def load_model(
             output_loading_info=True,
             **options,
         )
+    for name in report["missing_keys"]:
+        path, pooler, _ = f".{name}".partition(".pooler.")
+        if pooler:  # its weights would be random ones
+            model.get_submodule(path.removeprefix(".")).pooler = None
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name.split("."))
     if missing or report["mismatched_keys"]:
         broken = missing or sorted(str(key) for key in report["mismatched_keys"])

@@ -20,7 +20,7 @@ from ggm.features.encoders import Encoders, FrameEncoder, FrameOutputs, HashtagE
 from ggm.records import Sound
 
 if TYPE_CHECKING:
-    from transformers import EncoderDecoderModel, PreTrainedTokenizerFast
+    from transformers import BertModel, EncoderDecoderModel, PreTrainedTokenizerFast
 
 _EMBEDDING_DIM: Final = 16
 _SIDE: Final = 32
@@ -132,10 +132,44 @@ def tiny_text_model(
     """
     from transformers import BertConfig, BertLMHeadModel, BertModel
 
-    from ggm.features.compact_text import SPECIAL_PIECES, ascii_pieces, encoder_decoder, output_tokenizer
+    from ggm.features.compact_text import encoder_decoder, output_tokenizer
 
-    vocabulary = [*SPECIAL_PIECES, *ascii_pieces()]
-    size: dict[str, Any] = {
+    vocabulary = _text_vocabulary()
+    size = _text_size(vocabulary)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = BertModel(BertConfig(**size), add_pooling_layer=False)
+        decoder = BertLMHeadModel(BertConfig(**size, is_decoder=True, add_cross_attention=True))
+    return encoder_decoder(encoder, decoder), output_tokenizer(vocabulary), output_tokenizer(vocabulary)
+
+
+def tiny_description_model(seed: int = 0) -> tuple[BertModel, PreTrainedTokenizerFast]:
+    """A random BERT that reads ASCII words by character, and its tokenizer. For tests."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel
+
+    from ggm.features.compact_text import output_tokenizer
+
+    vocabulary = _text_vocabulary()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BertModel(BertConfig(**_text_size(vocabulary)))
+    tokenizer = output_tokenizer(vocabulary)
+    ends = [(piece, vocabulary.index(piece)) for piece in ("[CLS]", "[SEP]")]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=ends
+    )
+    return model, tokenizer
+
+
+def _text_vocabulary() -> list[str]:
+    from ggm.features.compact_text import SPECIAL_PIECES, ascii_pieces
+
+    return [*SPECIAL_PIECES, *ascii_pieces()]
+
+
+def _text_size(vocabulary: Sequence[str]) -> dict[str, Any]:
+    return {
         "vocab_size": len(vocabulary),
         "hidden_size": 16,
         "num_hidden_layers": 1,
@@ -143,8 +177,3 @@ def tiny_text_model(
         "intermediate_size": 32,
         "max_position_embeddings": 512,
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = BertModel(BertConfig(**size), add_pooling_layer=False)
-        decoder = BertLMHeadModel(BertConfig(**size, is_decoder=True, add_cross_attention=True))
-    return encoder_decoder(encoder, decoder), output_tokenizer(vocabulary), output_tokenizer(vocabulary)

@@ -1,12 +1,14 @@
 """The guided generator: a video, its description and guidance become hashtags (paper, section 3.2).
 
 Read in this order: `attention` (CAM), `video_encoder` (equation 3), `model` (equation 4 and the
-decoder), `layout` (how texts become token ids and back), `decoding` (beam search and scores).
+decoder), `layout` (how texts become token ids and back), `constraint` (a pool as the only hashtags
+that may be written), `decoding` (beam search and scores).
 """
 
 from ggm.generator.attention import CrossModalAttention
 from ggm.generator.batch import GeneratorBatch, collate, collate_labels
 from ggm.generator.config import GeneratorConfig
+from ggm.generator.constraint import HashtagTrie, PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate, score_hashtags
 from ggm.generator.layout import (
     EncodedText,
@@ -27,7 +29,9 @@ __all__ = [
     "Generator",
     "GeneratorBatch",
     "GeneratorConfig",
+    "HashtagTrie",
     "ParsedHashtag",
+    "PoolTrie",
     "TextLayout",
     "choose_separator",
     "collate",

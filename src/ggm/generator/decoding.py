@@ -10,11 +10,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
+from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
 from ggm.errors import ConfigError
 from ggm.generator.batch import GeneratorBatch, pad_ids
+from ggm.generator.constraint import HashtagTrie, TrieConstraint
 from ggm.generator.layout import ParsedHashtag
 from ggm.generator.model import Generator, Memory
 from ggm.hashtags import Vocabulary, key
@@ -72,6 +73,7 @@ def generate(
     *,
     decoding: DecodingConfig | None = None,
     vocabulary: Vocabulary | None = None,
+    only: HashtagTrie | None = None,
 ) -> list[list[GeneratedHashtag]]:
     """Write hashtags for each post, ranked by score.
 
@@ -84,6 +86,8 @@ def generate(
         batch: The posts.
         decoding: How; beam search with five beams by default.
         vocabulary: Gives known hashtags their usual form.
+        only: Hashtags beside which none is written; they come out in the form that they have
+            there. Likelihoods are those of the free model, so that scores stay comparable.
 
     Returns:
         For each post its hashtags, best first; may be empty.
@@ -93,20 +97,21 @@ def generate(
     """
     decoding = decoding or DecodingConfig()
     generator.check_target_length(decoding.max_new_tokens, "max_new_tokens")
+    if only is not None and not len(only):
+        return [[] for _ in range(len(batch))]  # nothing can be spelled
     with _evaluation(generator):
         memory = generator.encode(batch)
         output = generator.text_model.generate(
             # A new object each time: generate expands it in place to the number of beams.
             encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
             attention_mask=memory.mask,
-            generation_config=_generation_config(generator, decoding),
+            generation_config=_generation_config(generator, decoding, constrained=only is not None),
+            logits_processor=_processors(generator, decoding, only),
         )
         if decoding.num_beams == 1:
             log_probs = _token_log_probs(generator, memory, output.sequences)
             return [
-                _rank_greedy(
-                    generator.layout.parse_spans(_whole(generator, ids), vocabulary=vocabulary), scores
-                )
+                _rank_greedy(_read(generator, ids, vocabulary, only), scores)
                 for ids, scores in zip(output.sequences[:, 1:].tolist(), log_probs.tolist(), strict=True)
             ]
     sequences: list[list[int]] = output.sequences[:, 1:].tolist()  # (B * beams, L) without the start token
@@ -116,7 +121,7 @@ def generate(
         beams = range(first, first + decoding.num_beams)
         real = [beam for beam in beams if scores[beam] > _FILLER_SCORE]
         parsed = [
-            generator.layout.parse(_whole(generator, sequences[beam]), vocabulary=vocabulary) for beam in real
+            [item.text for item in _read(generator, sequences[beam], vocabulary, only)] for beam in real
         ]
         # Undo the length penalty: a share of probability needs the sum of log-probabilities.
         totals = [
@@ -239,7 +244,38 @@ def _select(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
     return EncoderDecoderCache(*parts)
 
 
-def _generation_config(generator: Generator, decoding: DecodingConfig) -> Any:
+def _processors(
+    generator: Generator, decoding: DecodingConfig, only: HashtagTrie | None
+) -> LogitsProcessorList:
+    if only is None:
+        return LogitsProcessorList()
+    return LogitsProcessorList(
+        [
+            TrieConstraint(
+                only,
+                separator_id=generator.layout.output_separator_id,
+                eos_token_id=generator.eos_token_id,
+                no_repeat_ngram_size=decoding.no_repeat_ngram_size,
+            )
+        ]
+    )
+
+
+def _read(
+    generator: Generator, ids: Sequence[int], vocabulary: Vocabulary | None, only: HashtagTrie | None
+) -> list[ParsedHashtag]:
+    """The whole hashtags of one sequence, each once."""
+    ids = _whole(generator, ids)
+    if only is None:
+        return generator.layout.parse_spans(ids, vocabulary=vocabulary)
+    found: dict[str, ParsedHashtag] = {}
+    for start, stop in generator.layout.pieces(ids):
+        if text := only.text(ids[start:stop]):
+            found.setdefault(key(text), ParsedHashtag(text, start, stop))
+    return list(found.values())
+
+
+def _generation_config(generator: Generator, decoding: DecodingConfig, *, constrained: bool) -> Any:
     beams: dict[str, Any] = {}
     if decoding.num_beams > 1:
         beams = {"length_penalty": decoding.length_penalty, "early_stopping": False}
@@ -248,7 +284,7 @@ def _generation_config(generator: Generator, decoding: DecodingConfig) -> Any:
         num_beams=decoding.num_beams,
         num_return_sequences=decoding.num_beams,
         max_new_tokens=decoding.max_new_tokens,
-        no_repeat_ngram_size=decoding.no_repeat_ngram_size,
+        no_repeat_ngram_size=0 if constrained else decoding.no_repeat_ngram_size,
         do_sample=False,
         use_cache=True,
         decoder_start_token_id=generator.decoder_start_token_id,

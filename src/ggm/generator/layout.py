@@ -153,7 +153,7 @@ class TextLayout:
             vocabulary: Gives known hashtags their usual form; otherwise words are joined.
         """
         found: dict[str, ParsedHashtag] = {}
-        for start, stop in self._pieces(ids):
+        for start, stop in self.pieces(ids):
             text = self._output.decode(ids[start:stop])
             if text is None:
                 continue
@@ -165,8 +165,8 @@ class TextLayout:
                 continue
         return list(found.values())
 
-    def _pieces(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Where the pieces between separators start and stop."""
+    def pieces(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Where the pieces between separators start and stop; nothing is read from the end token on."""
         start = 0
         for index, token in enumerate(ids):
             if token == self.eos_token_id:

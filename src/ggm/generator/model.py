@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -184,13 +185,12 @@ class Generator(nn.Module):
             labels: int64 (B, L), padded with -100.
             label_smoothing: Share of the target spread over the vocabulary, 0 to 1.
         """
-        logits = self(batch, labels=labels)
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(),
-            labels.flatten(),
-            ignore_index=IGNORED_LABEL,
-            label_smoothing=label_smoothing,
-        )
+        written = labels != IGNORED_LABEL
+        with _logits_only_at(written, self.text_model):
+            logits = self(batch, labels=labels)
+        if logits.dim() == 3:  # (B, L, vocabulary)
+            logits = logits[written]
+        return F.cross_entropy(logits.float(), labels[written], label_smoothing=label_smoothing)
 
     def shift_right(self, labels: Tensor) -> Tensor:
         """The decoder's input for these labels: its start token, then all but the last label."""
@@ -273,6 +273,30 @@ class Generator(nn.Module):
     def activation_checkpointing_disable(self) -> None:
         """Keep the text model's activations for the backward pass."""
         self.text_model.activation_checkpointing_disable()
+
+
+@contextmanager
+def _logits_only_at(positions: Tensor, text_model: Any) -> Iterator[None]:
+    """Spare the vocabulary's width where nothing is to be learned: half of a step may go into padding.
+
+    Args:
+        positions: bool (B, L), those that count; their logits come out as (positions, vocabulary).
+        text_model: If it has no output layer of its own, all logits come out as ever, (B, L, vocabulary).
+    """
+    output = text_model.get_output_embeddings()
+    if output is None:
+        yield
+        return
+
+    def select(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        (hidden,) = inputs
+        return (hidden[positions],) if hidden.shape[:2] == positions.shape else None
+
+    hook = output.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _is_own(name: str) -> bool:

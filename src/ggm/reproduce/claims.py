@@ -1,31 +1,29 @@
 """What the paper says of the order of its systems, tested on what came out here.
 
-Each comparison is a paired bootstrap over posts, of scores that are averaged over seeds first.
+Each comparison is a paired bootstrap over posts, of scores that are averaged over seeds first. The
+p-values stand as they are, not corrected for the number of claims.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from ggm.evaluation import metrics
-from ggm.evaluation.bootstrap import paired_bootstrap
-from ggm.evaluation.metrics import PostScores
-from ggm.evaluation.predictions import Prediction, first
-from ggm.reproduce.runs import Reproduction
-from ggm.reproduce.systems import equivalents
+from ggm.evaluation.bootstrap import Comparison, paired_bootstrap, unpaired_bootstrap
+from ggm.evaluation.human.report import HumanReport
+from ggm.reproduce.scoreboard import MOST_COUNTED, PAPERS_COUNT, Entry, Paired, Scoreboard
+from ggm.reproduce.work import IN_POOL, UNSEEN
 
-PAPERS_COUNT: Final = 5
-"""How many hashtags of a ranked list the paper counts as the prediction."""
-
-RECALL_AT: Final = (5, 50)
+PAPERS_K: Final = 50
+"""Which number of guidance hashtags the paper finds best."""
+GAP_AT: Final = (5, 50)
+"""Between which k the retriever is to catch up with the classifier."""
 _SURE: Final = 0.05
-Runs = Mapping[int, Sequence[Prediction]]
 
 
 @dataclass(frozen=True)
@@ -35,152 +33,172 @@ class Claim:
     Args:
         claim: In our words.
         where: In the paper.
+        table: Beside which of the paper's tables it stands in the report.
         held: Whether the difference has the claimed sign with p < 0.05; None where it wasn't tested.
-        difference: In points of per cent, positive where the claim says so; None as above.
+        difference: In the unit, positive where the claim says so; None as above.
         low: Lower end of its 95 % interval, where there is one.
         high: Upper end.
         p: Two-sided.
+        seeds: How many seeds were averaged, where it is known.
+        seeds_held: In how many of them the difference has the claimed sign.
+        unit: Of the difference: points of ``%``, or of the raters' scale of 1 to 5.
         note: Why it wasn't tested, or how it was.
     """
 
     claim: str
     where: str
+    table: int
     held: bool | None = None
     difference: float | None = None
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    seeds: int | None = None
+    seeds_held: int | None = None
+    unit: str = "%"
     note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``held``, ``undecided`` (neither sign with p < 0.05), ``contradicted`` or ``not tested``."""
+        if self.held is None:
+            return "not tested"
+        if self.held:
+            return "held"
+        sure = self.p is None or self.p < _SURE
+        return "contradicted" if sure and (self.difference is None or self.difference < 0) else "undecided"
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in the report."""
-        return {
+        rounded = {
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in asdict(self).items()
         }
+        return {**rounded, "verdict": self.verdict}
 
 
-def best_count(validation: Runs, *, most: int = 10) -> int:
-    """How many hashtags of a ranked list have the best ROUGE-1 on the validation split."""
-    scores = [mean_rouge_1(validation, top=count).mean() for count in range(1, most + 1)]
-    return 1 + int(np.argmax(scores))
-
-
-def mean_rouge_1(runs: Runs, *, top: int | None = None) -> PostScores:
-    """ROUGE-1 of each post, the mean over the runs; posts in order of their ids."""
-    return _mean(runs, lambda found, wanted: metrics.rouge(found, reference=wanted).rouge_1, top=top)
-
-
-def mean_recall(runs: Runs, *, k: int) -> PostScores:
-    """Recall@k of each post, the mean over the runs; posts in order of their ids."""
-    return _mean(runs, lambda found, wanted: metrics.recall_at(found, reference=wanted, k=k))
-
-
-def _mean(
-    runs: Runs,
-    score: Callable[[metrics.HashtagLists, metrics.HashtagLists], PostScores],
-    *,
-    top: int | None = None,
-) -> PostScores:
-    scores = []
-    for predictions in runs.values():
-        ordered = sorted(first(predictions, top), key=lambda prediction: prediction.id)
-        found, wanted = ([getattr(item, name) for item in ordered] for name in ("hashtags", "reference"))
-        scores.append(score(found, wanted))
-    mean: PostScores = np.mean(scores, axis=0)
-    return mean
-
-
-def examine_claims(done: Reproduction, *, top_k: int, has_sound: bool) -> list[Claim]:
+def examine_claims(board: Scoreboard, *, human: HumanReport | None = None) -> list[Claim]:
     """Every claim, tested where its systems were run.
 
     Args:
-        done: What was predicted.
-        top_k: Guidance hashtags of the system GGM.
-        has_sound: Whether the profile hears.
+        board: What was predicted.
+        human: What people said of the novel hashtags.
+
+    Raises:
+        DataError: If two systems predicted for different posts.
     """
-    same = {**equivalents(has_sound=has_sound), f"GGM k={top_k}": "GGM"}
+    sound = Claim("sound helps GGM, if not much", "section 5.1, table 2", 2)
+    if not board.done.has_sound:
+        sound = replace(sound, note="not tested: the profile hears nothing")
+    else:
+        sound = _order(board, sound, "GGM", "GGM without sound")
     return [
-        *_generation_over_classification(done),
-        _order(done, "GGM", "VG-BART", "GGM beats VG-BART", "section 5.1", same),
+        *_generation_over_classification(board),
         _order(
-            done,
-            "GGM k=50",
-            "GGM k=0",
-            "50 hashtags of guidance beat none",
-            "section 5.2, table 3",
-            same,
+            board,
+            Claim("from the video alone, classification beats generation", "section 5.1, table 2", 2),
+            "ViT",
+            "TrOCR-FiD",
         ),
-        _best_k(done, same),
+        _order(board, Claim("GGM beats VG-BART", "section 5.1, table 2", 2), "GGM", "VG-BART"),
+        sound,
         _order(
-            done,
-            "GGM",
-            "GGM-ViT",
-            "guidance from the retriever beats guidance from the classifier",
-            "section 5.2, table 3",
-            same,
-        ),
-        _order(
-            done,
+            board,
+            Claim("one softmax beats a sigmoid for each hashtag", "appendix A", 2),
             "ViT-BERT",
             "ViT-BERT sigmoid",
-            "one softmax beats a sigmoid for each hashtag",
-            "appendix A",
-            same,
-            top=PAPERS_COUNT,
         ),
-        _recall_gap(done),
-        _unseen(done),
+        _every_count(board),
+        _order(
+            board,
+            Claim("50 hashtags of guidance beat none", "section 5.2, table 3", 3),
+            f"GGM k={PAPERS_K}",
+            "GGM k=0",
+        ),
+        _order(
+            board, Claim("guidance helps: GGM beats GGM k=0", "section 5.2, table 3", 3), "GGM", "GGM k=0"
+        ),
+        _best_k(board),
+        _order(
+            board,
+            Claim(
+                "guidance from the retriever beats guidance from the classifier", "section 5.2, table 3", 3
+            ),
+            "GGM",
+            "GGM-ViT",
+        ),
+        _order(
+            board,
+            Claim("the classifier of videos beats the retriever", "section 5.1, tables 2 and 4", 4),
+            "ViT",
+            "VLM",
+        ),
+        _recall_gap(board),
+        *_unseen(board),
+        *_human(human),
     ]
 
 
-def _generation_over_classification(done: Reproduction) -> list[Claim]:
+def compare_readings(board: Scoreboard) -> list[dict[str, Any]]:
+    """Comparisons of which the paper says nothing: the two readings of equation 3."""
+    if not board.done.has_sound:
+        return []
+    claim = Claim("frames ask the sound (GGM), rather than the sound the frames (GGM audio query)", "", 3)
+    found = _order(board, claim, "GGM", "GGM audio query").to_dict()
+    names = {"claim": "comparison"}
+    return [
+        {
+            names.get(name, name): value
+            for name, value in found.items()
+            if name not in ("where", "held", "verdict")
+        }
+    ]
+
+
+def _generation_over_classification(board: Scoreboard) -> list[Claim]:
     claims = []
     for generator, classifier, side in (
         ("BART", "BERT", "from the description"),
         ("VG-BART", "ViT-BERT", "from video and description"),
     ):
         text = f"generation beats classification {side}: {generator} over {classifier}"
-        counts: list[tuple[int | None, str]] = [(PAPERS_COUNT, "the paper's five hashtags")]
-        if classifier in done.validation:
-            best = best_count(done.validation[classifier])
-            counts.append((best, f"its best count on validation, {best}"))
-        for count, how in counts:
-            claims.append(
-                _order(
-                    done, generator, classifier, text, "section 5.1, table 2", {}, other_top=count, note=how
-                )
-            )
+        best = board.best_count(classifier)
+        counts = (
+            (PAPERS_COUNT, f"first {PAPERS_COUNT}", "the paper's number"),
+            (best, "at its best", f"its best number on validation, {best}"),
+        )
+        for count, which, how in counts:
+            claim = Claim(f"{text}, {which}", "section 5.1, table 2", 2)
+            against = Entry(classifier, top=count)
+            if board.has(against) and count is None:
+                claim = replace(claim, note=f"not tested: {classifier} has no predictions for validation")
+            else:
+                claim = _compared(board, claim, Entry(generator), against, note=f"ROUGE-1, {how}")
+            claims.append(claim)
     return claims
 
 
-def _order(
-    done: Reproduction,
-    winner: str,
-    loser: str,
-    claim: str,
-    where: str,
-    same: Mapping[str, str],
-    *,
-    top: int | None = None,
-    other_top: int | None = None,
-    note: str = "",
-) -> Claim:
-    winner, loser = same.get(winner, winner), same.get(loser, loser)
-    if missing := [name for name in (winner, loser) if name not in done.predictions]:
-        return Claim(claim, where, note=f"not tested: {missing[0]} was not run")
-    scores = (
-        mean_rouge_1(done.predictions[winner], top=top),
-        mean_rouge_1(done.predictions[loser], top=other_top or top),
-    )
-    return _compared(claim, where, *scores, note=note or f"{winner} and {loser}, ROUGE-1")
+def _order(board: Scoreboard, claim: Claim, winner: str, loser: str) -> Claim:
+    first, second = board.entry(winner), board.entry(loser)
+    meant = [
+        f"{name} ({target})" if name != target else name
+        for name, target in ((winner, first.system), (loser, second.system))
+    ]
+    return _compared(board, claim, first, second, note=f"{meant[0]} and {meant[1]}, ROUGE-1")
 
 
-def _compared(claim: str, where: str, better: PostScores, worse: PostScores, *, note: str) -> Claim:
-    found = paired_bootstrap(better, worse)
-    return Claim(
+def _compared(board: Scoreboard, claim: Claim, first: Entry, second: Entry, *, note: str) -> Claim:
+    if missing := [entry.system for entry in (first, second) if not board.has(entry)]:
+        return replace(claim, note=f"not tested: {missing[0]} was not run")
+    found = board.compare(first, second)
+    if found is None:
+        return replace(claim, note=f"not tested: no seed ran both {first.system} and {second.system}")
+    return _with_seeds(_tested(claim, found.comparison, note=note), found)
+
+
+def _tested(claim: Claim, found: Comparison, *, note: str) -> Claim:
+    return replace(
         claim,
-        where,
         held=found.difference > 0 and found.p_value < _SURE,
         difference=100 * found.difference,
         low=100 * found.low,
@@ -190,72 +208,171 @@ def _compared(claim: str, where: str, better: PostScores, worse: PostScores, *, 
     )
 
 
-def _best_k(done: Reproduction, same: Mapping[str, str]) -> Claim:
-    claim, where = "50 is the best number of guidance hashtags among those tried", "section 5.2, table 3"
-    means = {
-        k: float(mean_rouge_1(done.predictions[name]).mean())
-        for k in (0, 10, 25, 50, 100)
-        if (name := same.get(f"GGM k={k}", f"GGM k={k}")) in done.predictions
-    }
-    if 50 not in means or len(means) < 3:
-        return Claim(claim, where, note="not tested: too few numbers were run")
-    best = max(means, key=means.__getitem__)
+def _with_seeds(claim: Claim, found: Paired) -> Claim:
+    return replace(claim, seeds=found.seeds, seeds_held=found.seeds_ahead)
+
+
+def _every_count(board: Scoreboard) -> Claim:
+    claim = Claim(
+        f"VG-BART beats ViT-BERT whatever number of hashtags counts, 1 to {MOST_COUNTED}",
+        "section 5.1, table 3",
+        3,
+    )
+    ours = Entry("VG-BART")
+    entries = [Entry("ViT-BERT", top=count) for count in range(1, MOST_COUNTED + 1)]
+    if not board.has(ours) or not board.has(entries[0]):
+        return _compared(board, claim, ours, entries[0], note="")
+    means = [float(board.mean(entry).mean()) for entry in entries]
+    strongest = entries[max(range(len(entries)), key=means.__getitem__)]
+    note = f"ROUGE-1, against its best number here, {strongest.top}"
+    tested = _compared(board, claim, ours, strongest, note=note)
+    if not tested.held:
+        return tested
+    found = [_compared(board, claim, ours, entry, note="") for entry in entries]
+    highest = max(one.p for one in found if one.p is not None)
+    note = f"{note}; p is the highest of all numbers"
+    return replace(tested, held=all(one.held for one in found), p=highest, note=note)
+
+
+def guidance_sweep(board: Scoreboard) -> dict[int, str]:
+    """The systems that differ in k alone, by k; GGM's own among them."""
+    own = board.done.recipe.generator.top_k
+    names = {k: board.name(f"GGM k={k}") for k in sorted({0, 10, 25, 50, 100, own})}
+    return {k: name for k, name in names.items() if board.has(Entry(name))}
+
+
+def _best_k(board: Scoreboard) -> Claim:
+    text = f"{PAPERS_K} is the best number of guidance hashtags among those tried"
+    claim = Claim(text, "section 5.2, table 3", 3)
+    sweep = guidance_sweep(board)
+    if PAPERS_K not in sweep or len(sweep) < 3:
+        return replace(claim, note="not tested: too few numbers were run")
+    means = {k: float(board.mean(Entry(name)).mean()) for k, name in sweep.items()}
+    rival = max((k for k in means if k != PAPERS_K), key=means.__getitem__)
     shown = ", ".join(f"{k}: {100 * value:.1f}" for k, value in means.items())
-    others = max(value for k, value in means.items() if k != 50)
-    return Claim(
-        claim,
-        where,
-        held=best == 50,
-        difference=100 * (means[50] - others),
-        note=f"by the means alone, ROUGE-1 by k: {shown}",
+    note = f"against the best other number, {rival}; ROUGE-1 by k: {shown}"
+    return _compared(board, claim, Entry(sweep[PAPERS_K]), Entry(sweep[rival]), note=note)
+
+
+def _recall_gap(board: Scoreboard) -> Claim:
+    few, many = GAP_AT
+    text = f"the classifier's lead in recall over the retriever shrinks from the first {few} to {many}"
+    claim = Claim(text, "section 5.1, table 4", 4)
+    classifier, retriever = Entry("ViT"), Entry("VLM")
+    paired = board.compare(classifier, retriever) if board.has(classifier) and board.has(retriever) else None
+    if paired is None:
+        return replace(claim, note="not tested: ViT or VLM was not run")
+    runs = [board.recalls(entry) for entry in (classifier, retriever)]
+    common = sorted(runs[0].keys() & runs[1].keys())
+    by_seed = {seed: [runs[0][seed][k] - runs[1][seed][k] for k in GAP_AT] for seed in common}
+    gaps = np.mean([by_seed[seed] for seed in common], axis=0)  # (2, posts)
+    note = f"gaps of {100 * gaps[0].mean():.1f} and {100 * gaps[1].mean():.1f} points"
+    return replace(
+        _tested(claim, paired_bootstrap(gaps[0], gaps[1]), note=note),
+        seeds=len(common),
+        seeds_held=sum(bool(at_few.mean() > at_many.mean()) for at_few, at_many in by_seed.values()),
     )
 
 
-def _recall_gap(done: Reproduction) -> Claim:
-    few, many = RECALL_AT
-    claim = f"the classifier's lead in recall over the retriever shrinks from the first {few} to {many}"
-    where = "section 5.1, table 4"
-    if not {"ViT", "VLM"} <= done.predictions.keys():
-        return Claim(claim, where, note="not tested: ViT or VLM was not run")
-    gaps = [
-        mean_recall(done.predictions["ViT"], k=k) - mean_recall(done.predictions["VLM"], k=k)
-        for k in RECALL_AT
+def _unseen(board: Scoreboard) -> list[Claim]:
+    where = "section 5.3, table 5"
+    without, with_pool = Entry("GGM", UNSEEN), Entry("GGM", IN_POOL)
+    rival = Entry("VG-BART", UNSEEN)
+    claims = [
+        _compared(
+            board,
+            Claim("on unseen posts, GGM with unseen hashtags in the pool beats VG-BART", where, 5),
+            with_pool,
+            rival,
+            note="ROUGE-1 on the unseen split",
+        ),
+        _compared(
+            board,
+            Claim("on unseen posts, unseen hashtags in the pool help GGM", where, 5),
+            with_pool,
+            without,
+            note="ROUGE-1 on the unseen split",
+        ),
+        _more_recalled(board, Claim("more unseen hashtags are recalled once they are in the pool", where, 5)),
+        *(
+            _harder(board, Claim(f"{name} does worse on unseen posts than on test posts", where, 5), name)
+            for name in ("VG-BART", "GGM")
+        ),
     ]
-    note = f"gaps of {100 * gaps[0].mean():.1f} and {100 * gaps[1].mean():.1f} points"
-    return _compared(claim, where, gaps[0], gaps[1], note=note)
+    if board.done.unseen:
+        return claims
+    return [replace(claim, note="not tested: there is no unseen split") for claim in claims]
 
 
-def _unseen(done: Reproduction) -> Claim:
-    claim = "more unseen hashtags are recalled once they are in the pool"
-    where = "section 5.3"
-    if "GGM" not in done.unseen_in_pool or "GGM" not in done.unseen:
-        return Claim(claim, where, note="not tested: there is no unseen split, or GGM was not run")
-    without, with_pool = (recalled_unseen(done, runs["GGM"]) for runs in (done.unseen, done.unseen_in_pool))
-    changes = [with_pool[name] - without[name] for name in sorted(done.unseen_hashtags)]
+def _more_recalled(board: Scoreboard, claim: Claim) -> Claim:
+    entries = Entry("GGM", UNSEEN), Entry("GGM", IN_POOL)
+    if not all(map(board.has, entries)):
+        return replace(claim, note="not tested: GGM was not run")
+    runs = [board.recalled_unseen(entry) for entry in entries]
+    common = sorted(runs[0].keys() & runs[1].keys())
+    if not common:
+        return replace(claim, note="not tested: no seed ran both")
+    without, with_pool = (Counter(_in_all(run[seed] for seed in common)) for run in runs)
+    changes = [with_pool[name] - without[name] for name in sorted(board.done.unseen_hashtags)]
     gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
     of, p = len(changes), sign_test(gained, lost)
-    return Claim(
+    return replace(
         claim,
-        where,
         held=gained > lost and p < _SURE,
-        difference=100 * sum(changes) / len(done.seeds) / of,
+        difference=100 * sum(changes) / len(common) / of,
         p=p,
+        seeds=len(common),
+        seeds_held=sum(len(runs[1][seed]) > len(runs[0][seed]) for seed in common),
         note=f"{gained} of {of} hashtags are recalled in more runs, {lost} in fewer; sign test over hashtags",
     )
 
 
-def recalled_unseen(done: Reproduction, runs: Runs) -> Counter[str]:
-    """In how many runs each unseen hashtag was recalled at least once, by its key."""
-    counts: Counter[str] = Counter()
-    for predictions in runs.values():
-        counts.update(
-            metrics.unseen_recalled(
-                [item.hashtags for item in predictions],
-                reference=[item.reference for item in predictions],
-                unseen=done.unseen_hashtags,
-            )
-        )
-    return counts
+def _in_all(sets: Iterable[frozenset[str]]) -> list[str]:
+    return [name for names in sets for name in names]
+
+
+def _harder(board: Scoreboard, claim: Claim, system: str) -> Claim:
+    seen, unseen = Entry(system), Entry(system, UNSEEN)
+    if not board.has(seen) or not board.has(unseen):
+        return replace(claim, note=f"not tested: {system} was not run")
+    common = sorted(board.measured(seen).keys() & board.measured(unseen).keys())
+    if not common:
+        return replace(claim, note="not tested: no seed ran both")
+    scores = [board.mean(entry, seeds=common) for entry in (seen, unseen)]
+    by_seed = [board.by_seed(entry) for entry in (seen, unseen)]
+    note = f"{system}, ROUGE-1, test minus unseen; the posts differ, so that the bootstrap is unpaired"
+    return replace(
+        _tested(claim, unpaired_bootstrap(*scores), note=note),
+        seeds=len(common),
+        seeds_held=sum(bool(by_seed[0][seed].mean() > by_seed[1][seed].mean()) for seed in common),
+    )
+
+
+def _human(human: HumanReport | None) -> Sequence[Claim]:
+    where = "section 5.4, table 6"
+    understood = Claim("people understand novel hashtags and ground truth, both above 4 of 5", where, 6)
+    relevant = Claim("people find novel hashtags more relevant than ground truth", where, 6)
+    if human is None:
+        note = "not tested: no ratings were given"
+        return [replace(claim, note=note) for claim in (understood, relevant)]
+    first, second = human.claims
+    partial = "" if human.complete else "; the study isn't complete"
+    understood = replace(understood, held=first.held, unit="of 5", note=first.found + partial)
+    relevant = replace(relevant, held=second.held, unit="of 5", note=second.found + partial)
+    result = human.scales["relevancy"]
+    if result.comparison is None or result.wilcoxon_p is None:
+        return [understood, relevant]
+    found = result.comparison
+    return [
+        understood,
+        replace(
+            relevant,
+            difference=found.difference,
+            low=found.low,
+            high=found.high,
+            p=max(found.p_value, result.wilcoxon_p),
+        ),
+    ]
 
 
 def sign_test(gained: int, lost: int) -> float:

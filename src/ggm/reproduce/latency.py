@@ -1,6 +1,7 @@
 """How long each system takes for a post, from cached features: one post at a time, systems in turn.
 
-A classifier is timed with random weights, which take as long as trained ones.
+A classifier is timed with random weights, which take as long as trained ones. Where its encoders are trained,
+no features can be cached, and it is left out.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def measure_latency(
 
 def _is_trained(work: Work, system: System, seed: int) -> bool:
     if system.kind == "classifier":
-        return work.predictions(system, seed).exists() and _retriever(work, seed).exists()
+        frozen = work.recipe.classifier.trained == "heads"
+        return frozen and work.predictions(system, seed).exists() and _retriever(work, seed).exists()
     return (work.bundle(system, seed) / MANIFEST).exists()
 
 

@@ -11,32 +11,49 @@ import torch
 
 from ggm.corpus.jsonlines import write_json
 from ggm.errors import DataError
+from ggm.features.descriptions import load_description_encoder
 from ggm.features.extract import FeatureExtractor
 from ggm.features.parameter_counts import PartCount, number_of_parameters
 from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
-from ggm.training.recipes import ClassifierRecipe
+from ggm.training.classifier_encoders import untrained_classifier
+from ggm.training.recipes import ClassifierRecipe, Recipe
 
 
-def classifier_counts(
-    extractor: FeatureExtractor, recipe: ClassifierRecipe, *, num_hashtags: int
-) -> list[PartCount]:
-    """Count the parameters of a classifier on frozen features: what it reads through, and itself.
+def classifier_counts(extractor: FeatureExtractor, recipe: Recipe, *, num_hashtags: int) -> list[PartCount]:
+    """Count the parameters of a classifier: what it reads through, and itself.
 
     Args:
-        extractor: The frozen encoders.
-        recipe: What it reads and how wide it is.
+        extractor: Of the recipe's profile.
+        recipe: Of the classifier: what it reads, how wide it is, and whether encoders learn.
         num_hashtags: Size of the training vocabulary.
+
+    Raises:
+        CheckpointError: If encoders learn, and that of descriptions can't be loaded.
     """
+    settings = recipe.classifier
+    if settings.trained == "encoders":
+        return _encoder_counts(extractor, recipe, num_hashtags=num_hashtags)
     counts = []
-    if recipe.inputs != "description":
+    if settings.inputs != "description":
         size = number_of_parameters(extractor.frames)
         counts.append(PartCount("frames", "frozen", size, 0, size))
-    if recipe.inputs != "video":
+    if settings.inputs != "video":
         size = number_of_parameters(extractor.hashtags)
         counts.append(PartCount("description", "frozen", size, 0, size))
     with torch.device("meta"):
-        size = number_of_parameters(new_classifier(extractor, recipe, num_hashtags=num_hashtags))
+        size = number_of_parameters(new_classifier(extractor, settings, num_hashtags=num_hashtags))
     return [*counts, PartCount("classifier", "new", size, size, 0)]
+
+
+def _encoder_counts(extractor: FeatureExtractor, recipe: Recipe, *, num_hashtags: int) -> list[PartCount]:
+    settings = recipe.classifier
+    descriptions = None
+    if settings.inputs != "video":
+        descriptions = load_description_encoder(recipe.profile, checkpoint=settings.text_encoder)
+    step = untrained_classifier(extractor, descriptions, settings, num_hashtags=num_hashtags, seed=0)
+    parts = {"frames": step.vision, "description": step.descriptions, "classifier": step.classifier}
+    sizes = {name: number_of_parameters(part) for name, part in parts.items() if part is not None}
+    return [PartCount(name, "trained", size, size, size) for name, size in sizes.items()]
 
 
 def new_classifier(

@@ -79,6 +79,7 @@ def reproduce(
     only: Sequence[str] | None = None,
     posts: int | None = None,
     jobs: int = 1,
+    train: bool = True,
     cache: Path | None = None,
     bar: Bar = no_bar,
     warn: Warn = no_warning,
@@ -93,6 +94,7 @@ def reproduce(
         only: Names of systems; all by default.
         posts: How many posts of each split are predicted at most, the same in all runs; all by default.
         jobs: How many systems are trained at once, each in a process of its own.
+        train: Otherwise only what is there already is read, of whichever systems and seeds.
         cache: Folder of the feature cache.
         bar: For progress.
         warn: Told of what was left out, and of failures.
@@ -109,9 +111,10 @@ def reproduce(
         out, {"recipe": asdict(recipe), "posts": fingerprint_of(dataset.posts), "predicted posts": posts}
     )
     work = Work(recipe, data, out, posts, cache)
-    if jobs == 1:
+    failures: dict[str, str] = {}
+    if train and jobs == 1:
         failures = _run_here(work, systems, seeds, bar, warn)
-    else:
+    elif train:
         failures = run_in_processes(work, systems, seeds, jobs=jobs, progress=bar("systems"), warn=warn)
     done = collect(work, dataset, systems, seeds, failures)
     try:

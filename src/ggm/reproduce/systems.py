@@ -36,6 +36,9 @@ class System:
         return "".join(letter if letter.isalnum() else "-" for letter in self.name.casefold())
 
 
+_HEADS_LEARNING_RATE: Final = 1e-3
+"""Of a classifier on frozen features, where the recipe's is meant for pretrained encoders."""
+
 _ALONE: Final = {"guidance": "none", "hears": False}
 
 SYSTEMS: Final[tuple[System, ...]] = (
@@ -100,6 +103,9 @@ def recipe_of(system: System, recipe: Recipe, *, seed: int) -> Recipe:
         changes = dict(system.changes)
         if changes.get("guidance") == "classifier" and recipe.generator.guidance == "cross_fitted":
             changes["guidance"] = "cross_fitted_classifier"  # the rival's guidance is as honest as GGM's
+        if own.classifier.trained == "encoders":  # which a bundle can't hold
+            optimiser = replace(own.classifier.optimiser, learning_rate=_HEADS_LEARNING_RATE)
+            own = replace(own, classifier=replace(own.classifier, trained="heads", optimiser=optimiser))
         return replace(own, generator=replace(own.generator, **changes))
     if system.kind == "classifier":
         return replace(own, classifier=replace(own.classifier, **system.changes))

@@ -188,7 +188,7 @@ class Runner:
             run_classifier(recipe, self.work.data, out, cache=self.work.cache, bar=self.bar, warn=self.warn)
         extractor = load_extractor(recipe.profile)
         num_hashtags = len(vocabulary_of(self._dataset.split(TRAIN)))
-        write_parts(parts, classifier_counts(extractor, recipe.classifier, num_hashtags=num_hashtags))
+        write_parts(parts, classifier_counts(extractor, recipe, num_hashtags=num_hashtags))
         more = {f"best-{place}": out / f"best-{place}.{TEST}.jsonl" for place in NEXT_BEST}
         for what, source in more.items():
             if source.exists():

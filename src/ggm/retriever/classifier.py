@@ -31,7 +31,7 @@ class ClassifierConfig:
         num_hashtags: Size of the training vocabulary.
         inputs: What the features are made of.
         loss: ``softmax`` has one distribution over all hashtags, ``sigmoid`` a probability for each.
-        hidden_dim: Width of the hidden layer.
+        hidden_dim: Width of the hidden layer; 0 for the output layer alone.
         dropout: Before each layer, from 0 to below 1.
 
     Raises:
@@ -46,9 +46,9 @@ class ClassifierConfig:
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("input_dim", "num_hashtags", "hidden_dim"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"classifier: {name} must be at least 1, got {getattr(self, name)}")
+        for name, least in (("input_dim", 1), ("num_hashtags", 1), ("hidden_dim", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"classifier: {name} must be at least {least}, got {getattr(self, name)}")
         for name, options in (("inputs", get_args(ClassifierInputs)), ("loss", get_args(ClassifierLoss))):
             if getattr(self, name) not in options:
                 raise ConfigError(f"classifier: {name} must be one of {', '.join(options)}")
@@ -70,7 +70,7 @@ class ClassifierConfig:
 
 
 class HashtagClassifier(nn.Module):
-    """A two-layer network over frozen features.
+    """A network of one or two layers over features, of frozen encoders or of encoders that learn with it.
 
     Args:
         config: See `ClassifierConfig`.
@@ -84,13 +84,11 @@ class HashtagClassifier(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(config.input_dim))
         self.register_buffer("deviation", torch.ones(config.input_dim))
-        self.layers = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(config.input_dim, config.hidden_dim),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden_dim, config.num_hashtags),
-        )
+        layers: list[nn.Module] = [nn.Dropout(config.dropout)]
+        if config.hidden_dim:
+            layers += [nn.Linear(config.input_dim, config.hidden_dim), nn.GELU(), nn.Dropout(config.dropout)]
+        width = config.hidden_dim or config.input_dim
+        self.layers = nn.Sequential(*layers, nn.Linear(width, config.num_hashtags))
 
     def standardise(self, features: Tensor) -> None:
         """Take from training features (posts, input_dim) the mean and deviation that inputs are freed of."""

@@ -18,7 +18,18 @@ from ggm.serving.corpus_cli import corpus_app
 from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
 from ggm.serving.human_cli import human_app
-from ggm.serving.options import CacheOption, CacheSizeOption, DataOption
+from ggm.serving.options import (
+    AllowOption,
+    BlockOption,
+    CacheOption,
+    CacheSizeOption,
+    DataOption,
+    MinScoreOption,
+    NovelOption,
+    PlatformOption,
+    PolicyOption,
+    make_policy,
+)
 from ggm.serving.pool_cli import pool_app
 from ggm.serving.reproduce_cli import reproduce_command
 from ggm.serving.show import (
@@ -27,6 +38,7 @@ from ggm.serving.show import (
     print_error,
     print_json_line,
     print_recommendation,
+    print_reliability,
     print_warning,
     progress_bars,
 )
@@ -75,20 +87,31 @@ def recommend(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files.")],
     description: Annotated[str, typer.Option("--description", "-d", help="What the creator writes.")] = "",
     top: Annotated[int, typer.Option(min=1, help="How many hashtags at most.")] = 5,
+    fitting: Annotated[
+        bool, typer.Option("--fitting", help="Fewer where fewer promise to fit better, by their scores.")
+    ] = False,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
-        bool, typer.Option(help="Show the guidance and where each hashtag came from.")
+        bool, typer.Option(help="Show the guidance, where each hashtag came from, and what was left out why.")
     ] = False,
+    novel: NovelOption = None,
+    platform: PlatformOption = None,
+    min_score: MinScoreOption = None,
+    block: BlockOption = None,
+    allow: AllowOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Recommend hashtags for videos."""
+    rules = make_policy(policy, novel=novel, platform=platform, min_score=min_score, block=block, allow=allow)
     from ggm.recommend import Recommender
 
     failed = False
     with Recommender.from_pretrained(model, device=device, pool=pool) as recommender:
-        answers = recommender.recommend_many(((path, description) for path in videos), top=top)
+        posts = ((path, description) for path in videos)
+        answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules)
         for path, answer in zip(videos, answers, strict=True):
             failed |= isinstance(answer, MediaError)
             if as_json:
@@ -226,6 +249,35 @@ def train_classifier_command(
             warn=print_warning,
         )
     out.print(f"predictions: {out_dir}")
+
+
+@train_app.command("scorer")
+def train_scorer_command(
+    bundle: Annotated[str, typer.Argument(help="A trained bundle: a folder, or a shipped one's name.")],
+    data: DataOption,
+    out_dir: OutOption,
+    split: Annotated[
+        str, typer.Option(help="Split to fit on: neither trained on nor tested on.")
+    ] = "validation",
+    also: Annotated[
+        Path | None,
+        typer.Option(help="Another dataset, whose hashtags are those that fit: plurals count as well."),
+    ] = None,
+    also_split: Annotated[str, typer.Option(help="Split of it.")] = "tuning",
+    also_weight: Annotated[float, typer.Option(help="What a post of it counts, above 0 and not 1.")] = 10.0,
+    cache: CacheOption = None,
+) -> None:
+    """Learn how probable it is that a candidate hashtag is right, and write the bundle with it."""
+    from ggm.training.scorer import ScorerSource, run_scorer
+
+    sources = [ScorerSource(data, split)]
+    if also is not None:
+        sources.append(ScorerSource(also, also_split, also_weight, loose=True))
+    with progress_bars() as bar:
+        measured = run_scorer(bundle, sources, out_dir, cache=cache, bar=bar, warn=print_warning)
+    for name, found in measured.items():
+        print_reliability(name, found)
+    out.print(f"bundle: {out_dir}")
 
 
 @app.command("predict")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ggm.serving.sizes import parse_bytes
+
+if TYPE_CHECKING:
+    from ggm.policy import Policy
 
 
 def _bytes(text: str) -> int:
@@ -28,3 +32,59 @@ CacheSizeOption = Annotated[
         help="Most the features may take on disk, such as 50GB; no limit by default.",
     ),
 ]
+
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", help="TOML file that says what may be recommended.")
+]
+NovelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="allow|flag|forbid", help="Coined hashtags: may be recommended, are marked, or never written."
+    ),
+]
+PlatformOption = Annotated[
+    str | None, typer.Option(help="Limits of a platform, such as tiktok, instagram, youtube-shorts or x.")
+]
+MinScoreOption = Annotated[float | None, typer.Option(help="Lowest score that is recommended, 0 to 1.")]
+BlockOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Never recommend these; * stands for any characters; may be repeated."),
+]
+AllowOption = Annotated[
+    list[str] | None, typer.Option(help="Keep these from the filter of harmful words; may be repeated.")
+]
+
+
+def make_policy(
+    path: Path | None,
+    *,
+    novel: str | None,
+    platform: str | None,
+    min_score: float | None,
+    block: list[str] | None,
+    allow: list[str] | None,
+) -> Policy:
+    """The policy of a file, or the default one, with what was said on the command line.
+
+    Args:
+        path: A TOML file; None for the default policy.
+        novel: In place of the file's; None leaves it, as below.
+        platform: In place of the file's.
+        min_score: In place of the file's.
+        block: Beside the file's.
+        allow: Beside the file's.
+
+    Raises:
+        ConfigError: If the file can't be used, or a value is refused.
+    """
+    from ggm.policy import Policy
+
+    policy = Policy() if path is None else Policy.load(path)
+    said = {"novel": novel, "platform": platform, "min_score": min_score}
+    changes: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    return replace(
+        policy,
+        **changes,
+        block=(*policy.block, *(block or ())),
+        allow=(*policy.allow, *(allow or ())),
+    )

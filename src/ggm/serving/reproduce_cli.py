@@ -34,6 +34,14 @@ def reproduce_command(
     jobs: Annotated[
         int, typer.Option(min=1, help="Systems at once, each in a process with its share of the cores.")
     ] = 1,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Train nothing: report what is there already.")
+    ] = False,
+    bert_score: Annotated[
+        str | None,
+        typer.Option("--bert-score", metavar="MODEL", help="BERTScore too, by a hub id, a folder or minilm."),
+    ] = None,
+    human: Annotated[Path | None, typer.Option(help="The JSON that `ggm human report` wrote.")] = None,
     cache: CacheOption = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting: table.key=value; may be repeated.")
@@ -43,12 +51,16 @@ def reproduce_command(
 
     What is done is kept: a run that was killed goes on. A system that fails doesn't stop the others.
     """
-    from ggm.features.profiles import profile as profile_of
+    from ggm.evaluation.bertscore import load_bert_scorer
+    from ggm.evaluation.human.tables import read_report
     from ggm.reproduce.report import report_of, write_report
     from ggm.reproduce.runs import reproduce
     from ggm.training.recipes import load_recipe
 
-    settings = load_recipe(_recipe_for(profile, recipe), overrides=overrides)
+    chosen = _recipe_for(profile, recipe)
+    settings = load_recipe(chosen, overrides=overrides)
+    ratings = None if human is None else read_report(human)
+    scorer = None if bert_score is None else load_bert_scorer(bert_score)
     only = None if systems is None else [name.strip() for name in systems.split(",")]
     with progress_bars() as bar:
         done = reproduce(
@@ -59,15 +71,16 @@ def reproduce_command(
             only=only,
             posts=posts,
             jobs=jobs,
+            train=not report_only,
             cache=cache,
             bar=bar,
             warn=print_warning,
         )
-    report = report_of(done, settings, has_sound=bool(profile_of(settings.profile).audio))
+    report = report_of(done, bert=scorer, human=ratings, base=load_recipe(chosen))
     write_report(report, out_dir)
     held = [claim["held"] for claim in report["claims"]]
     out.print(f"claims: {held.count(True)} held, {held.count(False)} did not, {held.count(None)} not tested")
-    out.print(f"report: {out_dir / 'report.md'}", soft_wrap=True)
+    out.print(f"report: {out_dir / 'report.html'}, report.md and report.json beside it", soft_wrap=True)
     if done.failures:
         raise typer.Exit(1)
 

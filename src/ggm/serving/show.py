@@ -26,6 +26,7 @@ from rich.table import Table
 from ggm.errors import GgmError, MediaError
 
 if TYPE_CHECKING:
+    from ggm.evaluation.calibration import Reliability
     from ggm.evaluation.evaluate import Evaluation
     from ggm.records import Recommendation
 
@@ -63,9 +64,12 @@ def print_recommendation(answer: Recommendation, *, explain: bool) -> None:
 
     Args:
         answer: What was recommended.
-        explain: Whether to show scores, sources and the guidance as well.
+        explain: Whether to show scores, sources, what the policy changed and the guidance as well.
     """
-    chips = "  ".join(f"[{SOURCE_STYLES[item.source]}]#{escape(item.display)}[/]" for item in answer.hashtags)
+    chips = "  ".join(
+        f"[{SOURCE_STYLES[item.source]}]#{escape(item.display)}[/]" + (" (novel)" if item.flagged else "")
+        for item in answer.hashtags
+    )
     _print_line(f"[bold]{escape(answer.video)}[/]  [dim]{answer.seconds['total']:.1f} s[/]")
     _print_line(f"  {chips or '[dim]no hashtag[/]'}")
     for notice in answer.notices:
@@ -75,6 +79,12 @@ def print_recommendation(answer: Recommendation, *, explain: bool) -> None:
         for item in answer.hashtags:
             table.add_row(f"#{escape(item.display)}", f"{item.score:.3f}", item.source)
         out.print(table)
+        for change in answer.changes:
+            result = f" to #{escape(change.result)}" if change.result else ""
+            _print_line(
+                f"  [dim]{change.action}[/] #{escape(change.text)}{result}: "
+                f"{change.rule.replace('_', ' ')} ({escape(change.matched)})"
+            )
         hits = answer.guidance.hits
         guidance = "  ".join(f"#{escape(hit.text)} [dim]{hit.similarity:.3f}[/]" for hit in hits)
         _print_line(f"  guidance: {guidance or '[dim]none[/]'}")
@@ -98,9 +108,16 @@ def answer_json(video: Path, answer: Recommendation | MediaError) -> dict[str, A
         "video": answer.video,
         "description": answer.description,
         "hashtags": [
-            {"text": item.text, "display": item.display, "score": round(item.score, 6), "source": item.source}
+            {
+                "text": item.text,
+                "display": item.display,
+                "score": round(item.score, 6),
+                "source": item.source,
+                "flagged": item.flagged,
+            }
             for item in answer.hashtags
         ],
+        "changes": [asdict(change) | {"score": round(change.score, 6)} for change in answer.changes],
         "guidance": [
             {"text": hit.text, "similarity": round(hit.similarity, 6)} for hit in answer.guidance.hits
         ],
@@ -130,6 +147,15 @@ def print_scores(evaluation: Evaluation) -> None:
         for row in cells.rows:
             table.add_row(*map(escape, row))
         out.print(table)
+
+
+def print_reliability(name: str, found: Reliability) -> None:
+    """What became of candidates by their probability."""
+    table = Table(f"{name}: probability", "right", "candidates", box=None, padding=(0, 2))
+    for one in found.bins:
+        table.add_row(f"{one.probability:.3f}", f"{one.right:.3f}", f"{one.count:,}")
+    out.print(table)
+    out.print(f"expected calibration error, {name}: {found.error:.3f}")
 
 
 @contextmanager

@@ -5,7 +5,8 @@ The target puts 1/k on each of a post's k hashtags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ggm.features.extract import FeatureExtractor
+from ggm.errors import ConfigError
+from ggm.features.extract import FeatureExtractor, device_of
 from ggm.features.posts import PostFeatures, pooled_chunks
 from ggm.hashtags import Vocabulary
 from ggm.records import Guidance, Hit
 from ggm.retriever.classifier import ClassifierConfig, ClassifierInputs, HashtagClassifier
 from ggm.training.recipes import CheckpointSettings, ClassifierRecipe
 from ggm.training.retriever import guide_by_folds
-from ggm.training.targets import hashtag_indices
+from ggm.training.targets import hashtag_indices, target_distributions
 from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 
@@ -61,6 +63,7 @@ def train_classifier(
     seed: int,
     output_dir: Path,
     checkpoints: CheckpointSettings | None = None,
+    validate: Callable[[HashtagClassifier], float] | None = None,
     progress: Progress | None = None,
 ) -> tuple[HashtagClassifier, FitResult]:
     """Train the classifier over the whole training vocabulary.
@@ -72,9 +75,18 @@ def train_classifier(
         vocabulary: The hashtags that it ranks.
         seed: Of weights, order and dropout.
         output_dir: For the TensorBoard log and the checkpoints.
-        checkpoints: How often to save; by default never.
+        checkpoints: How often to save and to validate; by default never.
+        validate: The score of the classifier as it is, higher is better.
         progress: Told of each step.
+
+    Returns:
+        The classifier of the last step, and how the run went; the best weights are a `ClassificationStep`'s.
+
+    Raises:
+        ConfigError: If encoders shall learn; see `ggm.training.classifier_encoders`.
     """
+    if recipe.trained != "heads":
+        raise ConfigError(f'features are of frozen encoders: set trained = "heads", got {recipe.trained!r}')
     features = torch.from_numpy(classifier_features(data, extractor, recipe.inputs))
     hashtags = list(vocabulary)
     places = hashtag_indices(data.posts, hashtags)
@@ -91,10 +103,9 @@ def train_classifier(
     classifier.standardise(features)
 
     def collate(draws: list[Draw]) -> dict[str, Tensor]:
-        targets = torch.zeros(len(draws), len(hashtags))
-        for row, (_, post) in enumerate(draws):
-            targets[row, places[post]] = 1 / max(1, len(places[post]))
-        return {"features": features[[post for _, post in draws]], "targets": targets}
+        posts = [post for _, post in draws]
+        targets = target_distributions([places[post] for post in posts], num_hashtags=len(hashtags))
+        return {"features": features[posts], "targets": targets}
 
     result = fit(
         ClassificationStep(classifier),
@@ -104,6 +115,7 @@ def train_classifier(
         seed=seed,
         output_dir=output_dir,
         checkpoints=checkpoints,
+        validate=None if validate is None else partial(validate, classifier),
         progress=progress,
     )
     return classifier, result
@@ -115,8 +127,15 @@ def classify(
     """The most probable hashtags of each post, best first, with their probabilities."""
     classifier.eval()
     with torch.inference_mode():
-        probabilities = classifier.probabilities(torch.from_numpy(features))
-        values, indices = probabilities.topk(min(top_k, len(hashtags)), dim=-1)
+        inputs = torch.from_numpy(features).to(device_of(classifier))
+        return most_probable(classifier.probabilities(inputs), hashtags, top_k=top_k)
+
+
+def most_probable(
+    probabilities: Tensor, hashtags: Sequence[str], *, top_k: int
+) -> list[list[tuple[str, float]]]:
+    """Rank hashtags by their probabilities (posts, hashtags), best first, at most ``top_k`` a post."""
+    values, indices = probabilities.topk(min(top_k, len(hashtags)), dim=-1)
     return [
         [(hashtags[index], value) for index, value in zip(row, scores, strict=True)]
         for row, scores in zip(indices.tolist(), values.tolist(), strict=True)

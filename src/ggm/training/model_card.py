@@ -55,6 +55,8 @@ def model_card(bundle: Bundle, *, evaluation: str = "") -> str:
 
 
 def _run(stage: str, record: dict[str, Any]) -> list[str]:
+    if stage == "scorer":
+        return _fit(record)
     recipe = record["recipe"]
     optimiser = recipe[stage]["optimiser"]
     losses = list(record["loss"].values())
@@ -72,6 +74,19 @@ def _run(stage: str, record: dict[str, Any]) -> list[str]:
         score = record["validation_rouge_1"][str(step)]
         lines.append(f"- weights of step {step:,}, validation ROUGE-1 {100 * score:.1f}")
     return lines
+
+
+def _fit(record: dict[str, Any]) -> list[str]:
+    sources = (
+        f"{source['data']}, split {source['split']}"
+        + (f" (weight {source['weight']:g})" if source["loose"] else "")
+        for source in record["sources"]
+    )
+    errors = ", ".join(f"{name} {value:.3f}" for name, value in record["calibration_error"].items())
+    return [
+        f"- fitted on {'; '.join(sources)}: {record['posts']:,} posts, with and without description",
+        f"- expected calibration error of its probabilities, cross-fitted: {errors}",
+    ]
 
 
 def _left_out(count: int) -> str:

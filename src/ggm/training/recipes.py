@@ -91,7 +91,8 @@ class CheckpointSettings:
     Args:
         checkpoint_every: Steps between two checkpoints. A run that is started again goes on from the
             last one, to the weights of an unbroken run.
-        validate_every: Steps between two validations.
+        validate_every: Steps between two validations: of the generator by its best beam's ROUGE-1, of the
+            classifier by that of its first five hashtags.
         validation_posts: Number of posts, from the start of the validation split, that are scored.
         keep_best: How many of the best weights are kept (paper, appendix A: three).
         patience: Stop after so many validations without a better one.
@@ -252,21 +253,30 @@ class ClassifierRecipe:
 
     Args:
         optimiser: See `OptimiserSettings`.
+        trained: What learns: a ``heads`` network on frozen features, or the ``encoders`` from end to end
+            with an output layer on their pooled outputs, as in the paper (its BERT, ViT and ViT-BERT);
+            then there is no hidden layer, and its width plays no part.
         inputs: What it sees.
         loss: One softmax over all hashtags, or a sigmoid for each.
+        text_encoder: Reads descriptions where encoders learn, a hub id or a folder; by default the
+            profile's own (see `load_description_encoder`), which is the paper's BERT for ``base``.
         hidden_dim: Width of its hidden layer.
         dropout: Before each layer.
     """
 
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    trained: Literal["heads", "encoders"] = "heads"
     inputs: ClassifierInputs = "both"
     loss: ClassifierLoss = "softmax"
+    text_encoder: str | None = None
     hidden_dim: int = 512
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
         _positive({"hidden_dim": self.hidden_dim})
         _share({"dropout": self.dropout})
+        if self.text_encoder == "":
+            raise ConfigError("text_encoder is empty; name a checkpoint, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -283,7 +293,10 @@ class Recipe:
         classifier: The baseline beside them.
         decoding: How the trained generator writes.
         ranking: How its hashtags and the guidance become one list.
-        checkpoints: How often each stage is saved, and the generator validated.
+        checkpoints: How often each stage is saved, and generator and classifier validated.
+
+    Raises:
+        ConfigError: If guidance shall come from a classifier whose encoders learn.
     """
 
     name: str
@@ -295,6 +308,14 @@ class Recipe:
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
+
+    def __post_init__(self) -> None:
+        guided_by_class = self.generator.guided and self.generator.guided_by_class
+        if guided_by_class and self.classifier.trained == "encoders":
+            raise ConfigError(
+                "the classifier that guides a generator is a network on frozen features: set "
+                'classifier.trained = "heads", and a learning rate that suits it'
+            )
 
 
 def shipped_recipes() -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from ggm.corpus.atomic import replacing
 from ggm.corpus.jsonlines import write_json
-from ggm.errors import DataError
+from ggm.errors import ConfigError, DataError
 from ggm.evaluation.bootstrap import Interval
 from ggm.evaluation.human.answers import KINDS
 from ggm.evaluation.human.ratings import SCALES
 from ggm.evaluation.human.report import Claim, HumanReport, RaterResult, ScaleResult, p_text
+from ggm.settings import from_dict
 
 TABLE_TITLES: Final = (
     "scale",
@@ -106,6 +108,23 @@ def write_report(report: HumanReport, path: Path) -> tuple[Path, Path]:
     with replacing(path) as partial:
         partial.write_text(to_markdown(report), encoding="utf-8", newline="\n")
     return path, target
+
+
+def read_report(path: Path) -> HumanReport:
+    """Read the JSON of a report.
+
+    Raises:
+        DataError: If the file can't be read or isn't such a report.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        values.pop("complete")
+        report = from_dict(HumanReport, values, where=str(path))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError) as error:
+        raise DataError(f"{path}: not the JSON of `ggm human report`: {error}") from error
+    if set(report.scales) != set(SCALES) or len(report.claims) != 2:
+        raise DataError(f"{path}: not the JSON of `ggm human report`: it has other scales or claims")
+    return report
 
 
 def _scale_row(name: str, result: ScaleResult) -> tuple[str, ...]:
