@@ -48,7 +48,7 @@ class Twin:
                 self.removed.discard(key(text))
 
     def remove(self, names: set[str]) -> None:
-        for name in names:
+        for name in sorted(names, key=lambda name: name not in self.aliases):  # those of a hashtag go with it
             self.removed.add(name)
             if self.aliases.pop(name, None) is None:
                 del self.hashtags[name]
@@ -116,17 +116,24 @@ class PoolMachine(RuleBasedStateMachine):
         self.twin.clear()
 
     @rule(gone=many)
-    def remove(self, gone: list[str]) -> None:
-        names = {key(text) for text in gone}
-        if names <= {*self.twin.hashtags, *self.twin.aliases}:
+    def remove_any(self, gone: list[str]) -> None:
+        if {key(text) for text in gone} <= {*self.twin.hashtags, *self.twin.aliases}:
             self.pool.remove(gone)
-            self.twin.remove(names)
+            self.twin.remove({key(text) for text in gone})
         else:
             with pytest.raises(PoolError, match="not in the pool"):
                 self.pool.remove(gone)
 
+    @precondition(lambda self: len(self.twin.hashtags) > 1 or self.twin.aliases)
+    @rule(data=st.data())
+    def remove_some(self, data: st.DataObject) -> None:
+        there = sorted({*self.twin.hashtags, *self.twin.aliases})
+        gone = data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=2, unique=True))
+        self.pool.remove(gone)
+        self.twin.remove(set(gone))
+
     @rule(hashtag=texts, other=texts)
-    def alias(self, hashtag: str, other: str) -> None:
+    def alias_any(self, hashtag: str, other: str) -> None:
         resolved = self.twin.aliases.get(key(hashtag), key(hashtag))
         if resolved not in self.twin.hashtags or resolved == key(other):
             with pytest.raises(PoolError):
@@ -135,6 +142,13 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.alias(hashtag, other)
         self.twin.alias(hashtag, other)
         self.twin.clear()
+
+    @precondition(lambda self: len(self.twin.hashtags) > 1)
+    @rule(data=st.data())
+    def alias_two(self, data: st.DataObject) -> None:
+        there = st.sampled_from(sorted(self.twin.hashtags))
+        hashtag, other = data.draw(st.lists(there, min_size=2, max_size=2, unique=True))
+        self.alias_any(hashtag, other)
 
     @rule(text=texts, hours=st.integers(-48, 24), source=st.sampled_from("abc"))
     def observe(self, text: str, hours: int, source: str) -> None:
@@ -156,6 +170,11 @@ class PoolMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.pool.close()
         self.pool = LivingPool.open(self.root / "pool", embed=embed, clock=self.clock)
+
+    @rule()
+    def compact_and_reopen(self) -> None:
+        self.compact()
+        self.reopen()
 
     @rule()
     def follow(self) -> None:
@@ -197,7 +216,7 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 TestPoolMachine = PoolMachine.TestCase
-TestPoolMachine.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestPoolMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
 @pytest.mark.slow
