@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from ggm.bundle import SHIPPED, load_bundle
+from ggm.pool import LivingPool
 from ggm.recommend import Recommender
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -53,3 +55,27 @@ def test_a_hashtag_that_enters_the_pool_is_recommended_without_training() -> Non
         answer = living.recommend(EXAMPLES / "cat.mp4", top=10)
     assert new in answer.guidance.texts
     assert [item.source for item in answer.hashtags if item.text == new] == ["guidance"]
+
+
+def test_a_hashtag_coined_now_is_recommended_within_a_second_by_a_running_service(tmp_path: Path) -> None:
+    """By a process that reads a living pool which another writes; without any training."""
+    coined = ("tabbycat", "fluffycat", "kittycat")
+    bundle = load_bundle("compact")
+    with (
+        LivingPool.create(tmp_path / "pool", bundle.pool, embed=bundle.embed_hashtags) as pool,
+        LivingPool.open(tmp_path / "pool", read_only=True) as followed,
+        Recommender(bundle, pool=followed) as service,
+    ):
+        before = service.recommend(EXAMPLES / "cat.mp4", top=10)
+        features = service.features(service.decode(EXAMPLES / "cat.mp4"))
+        seconds = []
+        for new in coined:
+            assert new not in before.guidance.texts
+            started = time.perf_counter()
+            pool.add([new])
+            guidance = service.guide(features)
+            seconds.append(time.perf_counter() - started)
+            assert new in guidance.texts
+        assert min(seconds) < 1, "from coining it to its guidance; shared machines pause now and then"
+        after = service.recommend(EXAMPLES / "cat.mp4", top=10)
+    assert "guidance" in [item.source for item in after.hashtags if item.text in coined]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ggm.errors import GgmError
     from ggm.generator.model import Generator
     from ggm.policy import Policy
+    from ggm.pool.living import LivingPool
     from ggm.recommend import Recommender
     from ggm.records import Post, Recommendation
     from ggm.retriever.model import Retriever
@@ -30,6 +31,7 @@ _HOMES = {
     "Generator": "ggm.generator.model",
     "GgmError": "ggm.errors",
     "HashtagPool": "ggm.retriever.pool",
+    "LivingPool": "ggm.pool.living",
     "Policy": "ggm.policy",
     "Post": "ggm.records",
     "Recommendation": "ggm.records",
@@ -42,6 +44,7 @@ __all__ = [
     "Generator",
     "GgmError",
     "HashtagPool",
+    "LivingPool",
     "Policy",
     "Post",
     "Recommendation",

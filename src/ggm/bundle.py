@@ -52,7 +52,7 @@ from ggm.ranking import RankingConfig
 from ggm.records import Guidance, Hit, VideoFeatures
 from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
 from ggm.retriever.model import Retriever, RetrieverConfig
-from ggm.retriever.pool import HashtagPool
+from ggm.retriever.pool import HashtagPool, Pool
 from ggm.scorer import Scorer
 from ggm.settings import from_dict
 
@@ -135,8 +135,15 @@ class Bundle:
         pretrained = torch.from_numpy(self.extractor.embed_descriptions(descriptions))
         return self.retriever.embed_hashtags(pretrained.to(device_of(self.retriever))).cpu().numpy()
 
-    def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
+    def guide(
+        self, features: Sequence[VideoFeatures], *, top_k: int | None = None, pool: Pool | None = None
+    ) -> list[Guidance]:
         """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
+
+        Args:
+            features: Of the videos.
+            top_k: How many; by default as many as the generator was trained with.
+            pool: Searched in place of the bundle's own.
 
         Raises:
             PoolError: If the pool is empty.
@@ -147,7 +154,8 @@ class Bundle:
             return [Guidance()] * len(features)
         if self.classifier is not None:
             return self._classify(self.classifier, features, top_k)
-        return [Guidance(hits) for hits in self.pool.search_many(self.embed_videos(features), top_k)]
+        searched = self.pool if pool is None else pool
+        return [Guidance(hits) for hits in searched.search_many(self.embed_videos(features), top_k)]
 
     @torch.inference_mode()
     def _classify(

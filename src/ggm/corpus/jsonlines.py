@@ -30,15 +30,28 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(_lines(file), start=1):
-                if number == 1:
-                    if line.startswith(_PARQUET_MAGIC):
-                        raise DataError(f"{path}: is a Parquet file; give its name the suffix .parquet")
-                    line = line.removeprefix(_BYTE_ORDER_MARK)  # spreadsheets put it there
-                if line.strip():
-                    yield _parse(number, line)
+            yield from rows_of(file, path)
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def rows_of(file: BinaryIO, name: Path | str) -> Iterator[RawRow]:
+    """Reads the rows of an open file, such as standard input, as `read_rows` does.
+
+    Args:
+        file: Each line is taken when its turn comes.
+        name: What to call it in errors.
+
+    Raises:
+        DataError: If it is something else than JSON Lines.
+    """
+    for number, line in enumerate(_lines(file), start=1):
+        if number == 1:
+            if line.startswith(_PARQUET_MAGIC):
+                raise DataError(f"{name}: is a Parquet file; give its name the suffix .parquet")
+            line = line.removeprefix(_BYTE_ORDER_MARK)  # spreadsheets put it there
+        if line.strip():
+            yield _parse(number, line)
 
 
 def count_rows(path: Path) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,8 @@ from safetensors.numpy import save
 from ggm.errors import HashtagError, PoolError, PoolMismatchError
 from ggm.hashtags import key, normalise
 from ggm.records import Hit
-from ggm.retriever.index import ExactIndex, Index, Rows, Vectors
+from ggm.retriever.index import ExactIndex, Index, Vectors
+from ggm.retriever.similarity import check_width, closest, stored_units, unit_length
 
 Precision = Literal["float16", "float32"]
 Embed = Callable[[Sequence[str]], npt.NDArray[Any]]
@@ -32,7 +33,37 @@ Embed = Callable[[Sequence[str]], npt.NDArray[Any]]
 
 _FORMAT: Final = "ggm-pool-1"
 _HEADER: Final = "pool"
-_ROWS_AT_ONCE: Final = 4096
+
+
+class Pool(Protocol):
+    """What guidance needs of a pool: `HashtagPool`, or a pool that changes while it is searched."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """E, the width of the vectors."""
+
+    @property
+    def retriever_fingerprint(self) -> str:
+        """Of the retriever that makes the vectors."""
+
+    @property
+    def hashtags(self) -> tuple[str, ...]:
+        """All hashtags, in the order in which they came."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __contains__(self, text: object) -> bool: ...
+
+    def search(self, query: npt.NDArray[Any], top_k: int) -> tuple[Hit, ...]:
+        """The hashtags closest to one query (E,); see `HashtagPool.search`."""
+
+    def search_many(self, queries: npt.NDArray[Any], top_k: int) -> list[tuple[Hit, ...]]:
+        """The same for each of (B, E) queries; see `HashtagPool.search_many`."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the one file that `HashtagPool.load` reads."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +170,11 @@ class HashtagPool:
         """All hashtags, in the order in which they came."""
         return self._contents.texts
 
+    @property
+    def vectors(self) -> Vectors:
+        """float32 (n, E): the unit vectors of `hashtags`, rounded to the precision; can't be written to."""
+        return self._contents.vectors
+
     def add(self, hashtags: Sequence[str], vectors: npt.NDArray[Any]) -> None:
         """Add hashtags, or replace those that are there already.
 
@@ -153,7 +189,7 @@ class HashtagPool:
             PoolError: If there isn't one vector a hashtag, or one is zero, infinite or NaN.
             HashtagError: If a text holds no hashtag. The pool stays as it was.
         """
-        units = self._units(hashtags, vectors)
+        units = stored_units(hashtags, vectors, embedding_dim=self.embedding_dim, precision=self.precision)
         incoming = {key(text): (normalise(text), row) for row, text in enumerate(hashtags)}
         with self._writing:
             old = self._contents
@@ -211,10 +247,13 @@ class HashtagPool:
         contents = self._contents
         if not contents.texts:
             raise PoolError("the hashtag pool is empty; add hashtags before searching it")
-        self._check_width(queries)
-        units = _unit_length(queries, "query {}".format)
+        check_width(queries, self.embedding_dim)
+        units = unit_length(queries, "query {}".format)
         found = contents.index.candidates(units.astype(np.float32), min(top_k, len(contents.texts)))
-        return [_closest(contents, query, rows, top_k) for query, rows in zip(units, found, strict=True)]
+        return [
+            closest(query, [contents.texts[row] for row in rows], contents.vectors[rows], top_k)
+            for query, rows in zip(units, found, strict=True)
+        ]
 
     def save(self, path: str | Path) -> None:
         """Write the pool to one file, or leave what was there.
@@ -227,16 +266,7 @@ class HashtagPool:
         """
         contents = self._contents
         stored = contents.vectors.astype(self.precision)
-        header = {
-            "format": _FORMAT,
-            "retriever_fingerprint": self.retriever_fingerprint,
-            "count": len(contents.texts),
-            "sha256": _digest(contents.texts, stored),
-            "hashtags": contents.texts,
-        }
-        # One entry: safetensors writes several in any order, and equal pools shall be equal files.
-        metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
-        _write_atomically(Path(path), save({"vectors": stored}, metadata=metadata))
+        write_pool(path, contents.texts, stored, retriever_fingerprint=self.retriever_fingerprint)
 
     @classmethod
     def load(
@@ -298,51 +328,31 @@ class HashtagPool:
         rows = {name: row for row, name in enumerate(texts)}
         self._contents = _Contents(tuple(texts.values()), rows, vectors, self._make_index(vectors))
 
-    def _units(self, hashtags: Sequence[str], vectors: npt.NDArray[Any]) -> Vectors:
-        """Unit vectors as this pool keeps them: float32 of the values that will be saved."""
-        vectors = np.asarray(vectors)
-        self._check_width(vectors)
-        if len(vectors) != len(hashtags):
-            raise PoolError(f"{len(hashtags)} hashtags need as many vectors, got {len(vectors)}")
-        units = _unit_length(vectors, lambda row: f"the vector of {hashtags[row]!r}")
-        return units.astype(self.precision).astype(np.float32)
 
-    def _check_width(self, vectors: npt.NDArray[Any]) -> None:
-        if vectors.ndim != 2:
-            raise PoolError(f"expected vectors of shape (n, {self.embedding_dim}), got {vectors.shape}")
-        if vectors.shape[1] != self.embedding_dim:
-            raise PoolMismatchError(
-                f"vectors of width {vectors.shape[1]} come from another retriever than this pool's, "
-                f"whose are {self.embedding_dim} wide"
-            )
+def write_pool(
+    path: str | Path, texts: Sequence[str], stored: npt.NDArray[Any], *, retriever_fingerprint: str
+) -> None:
+    """Write the file that `HashtagPool.load` reads, or leave what was there.
 
+    Args:
+        path: Where to.
+        texts: n different canonical hashtags.
+        stored: (n, E), their unit vectors in the pool's precision.
+        retriever_fingerprint: Of the retriever that made them.
 
-def _closest(contents: _Contents, query: npt.NDArray[np.float64], rows: Rows, top_k: int) -> tuple[Hit, ...]:
-    """Score candidates and sort them.
-
-    Row by row in float64: what a matrix product returns depends in its last bits on how many
-    queries and vectors there are, and a batch has to rank like its members alone.
+    Raises:
+        PoolError: If it can't be written.
     """
-    blocks = [
-        (contents.vectors[rows[start : start + _ROWS_AT_ONCE]] * query).sum(axis=1)
-        for start in range(0, len(rows), _ROWS_AT_ONCE)
-    ]
-    # Rounded vectors are a little longer or shorter than 1, so that a cosine may exceed 1 by a hair.
-    similarities = np.clip(np.concatenate([np.zeros(0), *blocks]), -1.0, 1.0)
-    hits = [Hit(contents.texts[row], float(value)) for row, value in zip(rows, similarities, strict=True)]
-    return tuple(sorted(hits, key=lambda hit: (-hit.similarity, hit.text))[:top_k])
-
-
-def _unit_length(vectors: npt.NDArray[Any], name: Callable[[int], str]) -> npt.NDArray[np.float64]:
-    """Scale each row to length 1; PoolError, with the row's name, where that is impossible."""
-    exact: npt.NDArray[np.float64] = np.asarray(vectors, dtype=np.float64)
-    lengths: npt.NDArray[np.float64] = np.sqrt((exact * exact).sum(axis=1))
-    refused = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if len(refused):
-        fault = "zero" if lengths[refused[0]] == 0 else "infinite or NaN"
-        raise PoolError(f"{name(int(refused[0]))} is {fault}")
-    units: npt.NDArray[np.float64] = exact / lengths[:, None]
-    return units
+    header = {
+        "format": _FORMAT,
+        "retriever_fingerprint": retriever_fingerprint,
+        "count": len(texts),
+        "sha256": _digest(texts, stored),
+        "hashtags": list(texts),
+    }
+    # One entry: safetensors writes several in any order, and equal pools shall be equal files.
+    metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
+    _write_atomically(Path(path), save({"vectors": stored}, metadata=metadata))
 
 
 def _digest(texts: Sequence[str], stored: npt.NDArray[Any]) -> str:

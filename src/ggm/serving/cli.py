@@ -30,6 +30,7 @@ from ggm.serving.options import (
     PolicyOption,
     make_policy,
 )
+from ggm.serving.pool_cli import pool_app
 from ggm.serving.reproduce_cli import reproduce_command
 from ggm.serving.show import (
     answer_json,
@@ -50,6 +51,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(human_app, name="human")
+app.add_typer(pool_app, name="pool")
 
 
 def main() -> None:
@@ -90,6 +92,7 @@ def recommend(
     ] = False,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
+    pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
         bool, typer.Option(help="Show the guidance, where each hashtag came from, and what was left out why.")
@@ -106,7 +109,7 @@ def recommend(
     from ggm.recommend import Recommender
 
     failed = False
-    with Recommender.from_pretrained(model, device=device) as recommender:
+    with Recommender.from_pretrained(model, device=device, pool=pool) as recommender:
         posts = ((path, description) for path in videos)
         answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules)
         for path, answer in zip(videos, answers, strict=True):
