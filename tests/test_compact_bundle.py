@@ -64,7 +64,7 @@ def test_a_hashtag_coined_now_is_recommended_within_a_second_by_a_running_servic
     with (
         LivingPool.create(tmp_path / "pool", bundle.pool, embed=bundle.embed_hashtags) as pool,
         LivingPool.open(tmp_path / "pool", read_only=True) as followed,
-        Recommender(bundle, pool=followed) as service,
+        Recommender(bundle.with_pool(followed)) as service,
     ):
         before = service.recommend(EXAMPLES / "cat.mp4", top=10)
         features = service.features(service.decode(EXAMPLES / "cat.mp4"))

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ggm.errors import BundleError, CheckpointError, ConfigError
+from ggm.errors import BundleError, CheckpointError, ConfigError, PoolMismatchError
 from ggm.features.extract import FeatureExtractor, device_of, load_extractor
 from ggm.features.profiles import Profile
 from ggm.features.text import TextModel, TextModelConfig, load_text_model
@@ -135,15 +135,8 @@ class Bundle:
         pretrained = torch.from_numpy(self.extractor.embed_descriptions(descriptions))
         return self.retriever.embed_hashtags(pretrained.to(device_of(self.retriever))).cpu().numpy()
 
-    def guide(
-        self, features: Sequence[VideoFeatures], *, top_k: int | None = None, pool: Pool | None = None
-    ) -> list[Guidance]:
+    def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
         """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
-
-        Args:
-            features: Of the videos.
-            top_k: How many; by default as many as the generator was trained with.
-            pool: Searched in place of the bundle's own.
 
         Raises:
             PoolError: If the pool is empty.
@@ -154,8 +147,7 @@ class Bundle:
             return [Guidance()] * len(features)
         if self.classifier is not None:
             return self._classify(self.classifier, features, top_k)
-        searched = self.pool if pool is None else pool
-        return [Guidance(hits) for hits in searched.search_many(self.embed_videos(features), top_k)]
+        return [Guidance(hits) for hits in self.pool.search_many(self.embed_videos(features), top_k)]
 
     @torch.inference_mode()
     def _classify(
@@ -188,6 +180,27 @@ class Bundle:
         pad_token_id = self.generator.input_tokenizer.pad_token_id
         batch = collate(features, input_ids=texts, pad_token_id=int(pad_token_id))
         return batch.to(device_of(self.generator))
+
+    def with_pool(self, pool: Pool) -> Bundle:
+        """The same bundle with another pool, such as one that changes while it is searched.
+
+        Args:
+            pool: Made by this bundle's retriever.
+
+        Raises:
+            PoolMismatchError: If another retriever made it.
+            BundleError: If a classifier guides this bundle, so that no pool is searched.
+        """
+        if self.classifier is not None:
+            raise BundleError(f"a classifier guides bundle {self.name!r}, so that it searches no pool")
+        made_by, own = pool.retriever_fingerprint, self.pool.retriever_fingerprint
+        if made_by != own:
+            raise PoolMismatchError(
+                f"the pool was made by another retriever than that of bundle {self.name!r} "
+                f"({made_by[:12]}, not {own[:12]}); make it anew: ggm pool init"
+            )
+        # Whoever has a bundle asks no more of its pool than the protocol.
+        return replace(self, pool=cast(HashtagPool, pool))
 
     def rebuilt_pool(self, hashtags: Sequence[str]) -> HashtagPool:
         """A pool of other hashtags, searched by this bundle's retriever."""

@@ -21,7 +21,6 @@ from ggm.generator.decoding import score_hashtags
 from ggm.hashtags import key
 from ggm.ranking import Candidate, Ranked, distinct, join
 from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
-from ggm.retriever.pool import Pool
 
 NEAREST: Final = 10
 """How many pool hashtags a description proposes beside those that it names."""
@@ -40,7 +39,6 @@ def rank_posts(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     top: int | None = None,
-    pool: Pool | None = None,
 ) -> list[list[Ranked]]:
     """Rank each post's candidates: by the bundle's scorer, or by `join` where it has none.
 
@@ -52,7 +50,6 @@ def rank_posts(
         generated: What it wrote for each.
         guidance: What the retriever found for each.
         top: How many of each post at most; None for all.
-        pool: Where descriptions look for hashtags in place of the bundle's own.
 
     Raises:
         BundleError: If the bundle holds no generator.
@@ -64,7 +61,6 @@ def rank_posts(
         generated=generated,
         guidance=guidance,
         descriptions=descriptions if bundle.scorer is not None else None,
-        pool=pool,
     )
     ranked = []
     for candidates, description in zip(measured, descriptions, strict=True):
@@ -84,7 +80,6 @@ def measure_candidates(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     descriptions: Sequence[str] | None = None,
-    pool: Pool | None = None,
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
@@ -99,7 +94,6 @@ def measure_candidates(
         generated: What it wrote for each.
         guidance: What the retriever found for each.
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
-        pool: Where they look for hashtags in place of the bundle's own.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -109,9 +103,7 @@ def measure_candidates(
     """
     if bundle.generator is None:
         raise BundleError(f"bundle {bundle.name!r} holds no generator")
-    named, nearest, queries = _described(
-        bundle, bundle.pool if pool is None else pool, descriptions, len(features)
-    )
+    named, nearest, queries = _described(bundle, descriptions, len(features))
     texts = [
         distinct([item.text for item in written], found.texts, names, near)
         for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
@@ -149,7 +141,7 @@ def measure_candidates(
     return measured
 
 
-def named_hashtags(description: str, pool: Pool) -> list[str]:
+def named_hashtags(description: str, bundle: Bundle) -> list[str]:
     """The pool hashtags that a description names, longer ones first: up to three of its words, joined up.
 
     A word of four letters or more also names its singular or plural with an s; Latin words of one or two
@@ -165,7 +157,7 @@ def named_hashtags(description: str, pool: Pool) -> list[str]:
             forms = [text]
             if len(text) >= 4:
                 forms.append(text.removesuffix("s") if text.endswith("s") else f"{text}s")
-            found.update(dict.fromkeys(form for form in forms if form in pool))
+            found.update(dict.fromkeys(form for form in forms if form in bundle.pool))
     return list(found)
 
 
@@ -173,7 +165,7 @@ Vector = npt.NDArray[np.float32]
 
 
 def _described(
-    bundle: Bundle, pool: Pool, descriptions: Sequence[str] | None, num_posts: int
+    bundle: Bundle, descriptions: Sequence[str] | None, num_posts: int
 ) -> tuple[list[list[str]], list[list[str]], list[Vector | None]]:
     """What descriptions name, what is closest to them, and their vectors; nothing for empty ones."""
     named: list[list[str]] = [[] for _ in range(num_posts)]
@@ -183,8 +175,8 @@ def _described(
     if descriptions is None or not rows:
         return named, nearest, queries
     vectors = bundle.embed_descriptions([descriptions[row] for row in rows])
-    for row, vector, hits in zip(rows, vectors, pool.search_many(vectors, NEAREST), strict=True):
-        named[row] = named_hashtags(descriptions[row], pool)
+    for row, vector, hits in zip(rows, vectors, bundle.pool.search_many(vectors, NEAREST), strict=True):
+        named[row] = named_hashtags(descriptions[row], bundle)
         nearest[row] = [hit.text for hit in hits]
         queries[row] = vector
     return named, nearest, queries

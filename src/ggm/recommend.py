@@ -14,7 +14,7 @@ import torch
 
 from ggm.bundle import Bundle, load_bundle
 from ggm.candidates import rank_posts
-from ggm.errors import BundleError, ConfigError, MediaError, PoolMismatchError
+from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
@@ -33,7 +33,6 @@ from ggm.records import (
     Video,
     VideoFeatures,
 )
-from ggm.retriever.pool import Pool
 from ggm.scorer import fitting_count
 
 MAX_DESCRIPTION_CHARACTERS = 5000
@@ -53,29 +52,19 @@ class Recommender:
         bundle: A trained system.
         limits: What a video may measure.
         worker: The process that decodes; a new one by default.
-        pool: Searched in place of the bundle's own; made by the same retriever.
 
     Raises:
-        BundleError: If the bundle holds no generator, or a classifier guides it, which searches no pool.
-        PoolMismatchError: If another retriever made the pool.
+        BundleError: If the bundle holds no generator.
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        limits: MediaLimits | None = None,
-        worker: DecodingWorker | None = None,
-        pool: Pool | None = None,
+        self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
     ) -> None:
         if bundle.generator is None:
             raise BundleError(
                 f"bundle {bundle.name!r} holds a retriever only; train a generator for it first"
             )
-        if pool is not None:
-            _check_pool(pool, bundle)
         self.bundle = bundle
-        self.pool: Pool = bundle.pool if pool is None else pool
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
         self.worker = worker or DecodingWorker()
@@ -104,7 +93,8 @@ class Recommender:
         worker.start()  # beside the loading of the bundle
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
-            return cls(load_bundle(name_or_dir, device=device), worker=worker, pool=living)
+            bundle = load_bundle(name_or_dir, device=device)
+            return cls(bundle if living is None else bundle.with_pool(living), worker=worker)
         except BaseException:
             worker.close()
             raise
@@ -146,7 +136,7 @@ class Recommender:
         Raises:
             PoolError: If the pool is empty.
         """
-        return self.bundle.guide([features], top_k=top_k, pool=self.pool)[0]
+        return self.bundle.guide([features], top_k=top_k)[0]
 
     def generate(
         self,
@@ -176,7 +166,7 @@ class Recommender:
             self.bundle.batch([features], [description], [guidance]),
             decoding=decoding or self.bundle.decoding,
             vocabulary=self.bundle.vocabulary,
-            only=self._pool_trie.of(self.pool.hashtags) if forbidden else None,
+            only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
         )[0]
 
     def rank(
@@ -192,13 +182,7 @@ class Recommender:
         """
         batch = self.bundle.batch([features], [description], [guidance])
         (ranked,) = rank_posts(
-            self.bundle,
-            [features],
-            [description],
-            batch,
-            generated=[generated],
-            guidance=[guidance],
-            pool=self.pool,
+            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
         )
         return ranked
 
@@ -219,7 +203,7 @@ class Recommender:
             policy or Policy(),
             ranked,
             top=top,
-            in_pool=self.pool.__contains__,
+            in_pool=self.bundle.pool.__contains__,
             count=self.bundle.vocabulary.count,
         )
 
@@ -339,7 +323,7 @@ class Recommender:
     def _source(self, text: str, guidance: Guidance) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
-        if text in self.bundle.vocabulary or text in self.pool:
+        if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
         return "novel"
 
@@ -396,17 +380,6 @@ def _limit_notices(top: int, policy: Policy) -> list[str]:
 def _well_formed(text: str) -> str:
     """The text without lone surrogates, which tokenizers refuse: arguments may hold bytes of any encoding."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _check_pool(pool: Pool, bundle: Bundle) -> None:
-    if bundle.classifier is not None:
-        raise BundleError(f"a classifier guides bundle {bundle.name!r}, so that it searches no pool")
-    made_by, wanted = pool.retriever_fingerprint, bundle.pool.retriever_fingerprint
-    if made_by != wanted:
-        raise PoolMismatchError(
-            f"the pool was made by another retriever than that of bundle {bundle.name!r} "
-            f"({made_by[:12]}, not {wanted[:12]}); make it anew: ggm pool init"
-        )
 
 
 def _check_device(device: str) -> None:

@@ -535,6 +535,18 @@ def test_searches_see_all_or_nothing_of_a_change(tmp_path: Path, read_only: bool
     assert failures == []
 
 
+def test_the_list_of_hashtags_is_made_anew_after_a_change_only(tmp_path: Path) -> None:
+    with make_pool(tmp_path / "pool", "snow") as pool, LivingPool.open(pool.folder, read_only=True) as reader:
+        first = pool.hashtags
+        assert pool.hashtags is first
+        read = reader.hashtags
+        pool.add(["rain"])
+        assert pool.hashtags == ("snow", "rain")
+        assert reader.hashtags is read
+        reader.refresh()
+        assert reader.hashtags == ("snow", "rain")
+
+
 def test_every_key_has_one_entry(tmp_path: Path) -> None:
     with make_pool(tmp_path / "pool", "Straße") as pool:
         pool.add(["STRASSE"])

@@ -238,8 +238,8 @@ def test_a_bundle_that_searches_no_pool_takes_none(pool: Path, tiny_bundle_dir: 
     guided = replace(bundle, classifier=HashtagClassifier(config).eval())
     with LivingPool.open(pool, read_only=True) as living:
         with pytest.raises(BundleError, match="a classifier guides bundle"):
-            Recommender(guided, pool=living)
+            guided.with_pool(living)
         with pytest.raises(PoolMismatchError, match="made by another retriever than that of bundle"):
-            Recommender(random_bundle("tiny", seed=1), pool=living)
+            random_bundle("tiny", seed=1).with_pool(living)
     with pytest.raises(PoolError, match="no living pool"):
         Recommender.from_pretrained(tiny_bundle_dir, pool=f"{pool}x")

@@ -106,6 +106,7 @@ class LivingPool:
         self._compacting = threading.Lock()
         self._commit = Commit(self._writing, lambda: self._state, durable.record)
         self._seen: tuple[int, ...] = ()
+        self._listed: tuple[State | None, int, tuple[str, ...]] = None, 0, ()
 
     @classmethod
     def create(
@@ -237,9 +238,14 @@ class LivingPool:
 
     @property
     def hashtags(self) -> tuple[str, ...]:
-        """All hashtags, in the order in which they came; aliases aren't among them."""
-        with self._writing:
-            return tuple(entry.text for entry in self._state.entries.values())
+        """All hashtags, in the order in which they came, without aliases; the same tuple until a change."""
+        state, records, texts = self._listed
+        if state is not self._state or records != self._durable.records:
+            with self._writing:
+                state, records = self._state, self._durable.records
+                texts = tuple(entry.text for entry in state.entries.values())
+                self._listed = state, records, texts
+        return texts
 
     @property
     def aliases(self) -> dict[str, str]:
