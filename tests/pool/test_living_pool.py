@@ -501,6 +501,34 @@ def test_threads_that_wait_share_one_record(tmp_path: Path) -> None:
         assert (len(pool), pool.info().records) == (9, 1)
 
 
+def test_a_thread_that_fails_leaves_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[str] = []
+    with make_pool(tmp_path / "pool", "snow") as pool:
+
+        def fail(changes: object) -> None:
+            raise MemoryError
+
+        def add(text: str) -> None:
+            try:
+                pool.add([text])
+            except (PoolError, MemoryError) as error:
+                outcomes.append(type(error).__name__)
+
+        threads = [threading.Thread(target=add, args=(f"tag{c}",)) for c in "abc"]
+        monkeypatch.setattr(pool._commit, "_record", fail)
+        with pool._writing:
+            for thread in threads:
+                thread.start()
+            while len(pool._commit._waiting) < len(threads):
+                time.sleep(0.001)
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["MemoryError", "PoolError", "PoolError"]
+        monkeypatch.undo()
+        pool.add(["rain"])
+        assert pool.hashtags == ("snow", "rain")
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_searches_see_all_or_nothing_of_a_change(tmp_path: Path, read_only: bool) -> None:
     guests = {"one", "two", "three", "four"}

@@ -63,27 +63,23 @@ class Commit:
 
     def _grant_waiting(self) -> None:
         requests = self._take()
-        changes: list[Change] = []
-        granted = []
-        for request in requests:
-            try:
-                changes += request.wish.changes(self._state())
-                granted.append(request)
-            except Exception as error:  # its own thread raises it; others aren't concerned
-                request.error = error
-                request.done = True
         try:
+            changes: list[Change] = []
+            for request in requests:
+                try:
+                    changes += request.wish.changes(self._state())
+                except Exception as error:  # its own thread raises it; others aren't concerned
+                    request.error = error
             if changes:
                 self._record(changes)
-        except GgmError as error:
-            for request in granted:
-                request.error = PoolError(str(error))
-        except BaseException:
-            for request in granted:
-                request.error = PoolError("another thread failed to record this change; open the pool again")
-            raise
+        except BaseException as error:
+            reason = str(error) if isinstance(error, GgmError) else f"the change wasn't made: {error!r}"
+            for request in requests:
+                request.error = request.error or PoolError(reason)
+            if not isinstance(error, GgmError):
+                raise
         finally:
-            for request in granted:
+            for request in requests:
                 request.done = True
 
     def _take(self) -> list[_Request]:

@@ -369,10 +369,10 @@ class LivingPool:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         start, now = key(prefix), self._clock()
         with self._writing:
-            state = self._state
-            names = {name for name in state.entries if name.startswith(start)}
-            names |= {alias.target for name, alias in state.aliases.items() if name.startswith(start)}
-            found = [state.entries[name] for name in names]
+            entries, aliases = dict(self._state.entries), dict(self._state.aliases)
+        names = {name for name in entries if name.startswith(start)}
+        names |= {alias.target for name, alias in aliases.items() if name.startswith(start)}
+        found = [entries[name] for name in names]
         days = self.settings.half_lives.recent_days
         found.sort(key=lambda e: (-decayed(e.uses.recent, now - e.uses.last_seen, days), e.text))
         return [entry.text for entry in found[:top_k]]
@@ -394,13 +394,15 @@ class LivingPool:
             raise ValueError(f"smoothing must be above 0, got {smoothing}")
         with self._writing:
             total = self._state.total
-            entries = [entry for entry in self._state.entries.values() if entry.uses.num_uses]
+            entries = list(self._state.entries.values())
         if total is None:
             return []
         at = total.last_seen if now is None else now
         of_all = self._rates(total, at)
         found = []
         for entry in entries:
+            if not entry.uses.num_uses:
+                continue
             rates = self._rates(entry.uses, at)
             grown = rise(rates, of_all, smoothing=smoothing)
             if grown > 1:
