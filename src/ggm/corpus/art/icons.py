@@ -17,18 +17,19 @@ from ggm.errors import DataError
 Files = Mapping[str, bytes]
 """Contents of a package by path."""
 
-_LOGO_KEYWORDS: Final = frozenset(
-    {"logo", "logos", "brand", "brands", "logotype", "trademark", "ibm", "vscode"}
-)
+_LOGO_KEYWORDS: Final = frozenset({"logo", "logos", "brand", "brands", "logotype", "trademark", "vscode"})
+_COMPANIES: Final = frozenset({"ibm", "watson", "watsonx"})
 _LOGO_NAMES: Final = frozenset(
     {
-        "adobe", "amazon", "android", "azure", "bluetooth", "claude", "codepen", "codesandbox",
-        "copilot", "dribbble", "facebook", "figma", "framer", "github", "gitlab", "google", "ibm",
-        "instagram", "linkedin", "logo", "microsoft", "openai", "slack", "trello", "twitch", "twitter",
-        "vscode", "watson", "wordpress", "youtube",
+        "adobe", "amazon", "android", "azure", "bluetooth", "claude", "codepen", "codesandbox", "copilot",
+        "docker", "dribbble", "facebook", "figma", "framer", "github", "gitlab", "google", "ibm", "instagram",
+        "java", "kubernetes", "linkedin", "linux", "logo", "microsoft", "mongodb", "mysql", "nintendo",
+        "openai", "oracle", "playstation", "python", "salesforce", "sap", "slack", "tesla", "trello",
+        "twitch", "twitter", "vscode", "watson", "wordpress", "xbox", "youtube",
     }
 )  # fmt: skip
 _PHOSPHOR_ICON: Final = re.compile(r'\bname: "([^"]+)",.*?\btags: \[([^\]]*)\]', re.DOTALL)
+_NOT_LETTERS_OR_DIGITS: Final = re.compile(r"[^a-z0-9]+")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
@@ -146,11 +147,16 @@ def read_codicons(files: Files) -> Iterator[ArtItem]:
 
 
 def is_logo(name: str, keywords: Iterable[str]) -> bool:
-    """Whether an icon is somebody's trademark, by its name or one of its keywords."""
-    words = set(re.split(r"[^a-z0-9]+", name.casefold()))
-    return bool(words & _LOGO_NAMES) or any(
-        str(keyword).casefold().strip("*") in _LOGO_KEYWORDS for keyword in keywords
+    """Whether an icon is somebody's trademark or product, by its name or one of its keywords."""
+    if _words(name) & _LOGO_NAMES:
+        return True
+    return any(
+        keyword.casefold() in _LOGO_KEYWORDS or _words(keyword) & _COMPANIES for keyword in map(str, keywords)
     )
+
+
+def _words(text: str) -> set[str]:
+    return set(_NOT_LETTERS_OR_DIGITS.split(text.casefold()))
 
 
 def _icon(

@@ -63,7 +63,7 @@ def describe(item: ArtItem, hashtags: Sequence[str], *, config: ArtConfig, rng: 
     kind = rng.random() - config.empty_descriptions
     if kind < 0:
         return ""
-    title = item.description or " ".join(shown_words(item.title))
+    title = item.description or (item.title if item.natural else " ".join(shown_words(item.title)))
     kind -= config.related_descriptions
     if kind < 0:
         related = _related(item, hashtags)

@@ -53,7 +53,7 @@ def choose_look(clip_id: str, *, seed: int, tone: float | None) -> Look:
         A look with enough contrast between picture and background.
     """
     rng = random.Random(f"{seed}/look/{clip_id}")
-    margin = rng.uniform(0.06, 0.2)
+    margin = rng.uniform(0.1, 0.22)
     tilt = 0.0 if rng.random() < _LEVEL_SHARE else rng.uniform(-_MOST_TILT_DEGREES, _MOST_TILT_DEGREES)
     is_plain = rng.random() < _PLAIN_SHARE
     for _ in range(_TRIES):
