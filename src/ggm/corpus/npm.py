@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final
 
 from ggm.corpus.debian import cache_folder
 from ggm.errors import DataError
@@ -187,7 +187,7 @@ def read_npm_package(path: Path, *, wanted: Callable[[str], bool]) -> dict[str, 
 class _Bounded:
     """A stream that ends in an error instead of a full memory."""
 
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
+    def __init__(self, stream: gzip.GzipFile, path: Path) -> None:
         self._stream, self._path, self._total = stream, path, 0
 
     def read(self, size: int) -> bytes:
