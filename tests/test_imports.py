@@ -72,6 +72,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("ggm.corpus.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "resvg_py": ("ggm.corpus.art.svg",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page",),
@@ -206,7 +207,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy",
+    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy",
 )  # fmt: skip
 
 

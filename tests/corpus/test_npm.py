@@ -40,9 +40,7 @@ def test_a_changed_package_is_refused(tmp_path: Path) -> None:
     package = write_package(tmp_path, "a", {"x": "1"})
     path = tmp_path / package.file_name
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(
-        DataError, match=r"a-1\.0\.0\.tgz: not a 1\.0\.0 as it was published .* fetch it again"
-    ):
+    with pytest.raises(DataError, match=r"a-1\.0\.0\.tgz: not a 1\.0\.0 as it was published"):
         find_npm_package(package, folder=tmp_path)
     with pytest.raises(
         DataError, match=r"has no b-1\.0\.0\.tgz; get it from https://registry\.npmjs\.org/b/-/b"

@@ -22,7 +22,7 @@ from ggm.corpus.art.config import ArtConfig
 from ggm.corpus.art.items import ArtItem
 from ggm.corpus.art.journal import Journal, building_folder
 from ggm.corpus.art.keywords import describe, draw_hashtags, item_hashtags
-from ggm.corpus.art.render_worker import FRAMES_PER_SECOND, NUM_FRAMES
+from ggm.corpus.art.looks import FRAMES_PER_SECOND, NUM_FRAMES
 from ggm.corpus.art.renderer import Renderer
 from ggm.corpus.art.sources import KEYWORD_LICENCES, LEFT_OUT, SOURCES, ArtSource
 from ggm.corpus.art.svg import load_resvg

@@ -67,6 +67,12 @@ def name_key(item: ArtItem) -> str | None:
     return words[-1] if item.natural else words[0]
 
 
+def _phrases(item: ArtItem) -> set[tuple[str, ...]]:
+    """The words of its title, and the two that say most ("ice cream" of "soft ice cream")."""
+    words = base_words(item.title)
+    return {phrase for phrase in (words, words[-2:] if item.natural else words[:2]) if phrase}
+
+
 def find_concepts(
     items: Sequence[ArtItem],
     hashtags: Mapping[str, Sequence[str]],
@@ -86,7 +92,7 @@ def find_concepts(
             firm[key].append(item.id)
         if (name := name_key(item)) is not None:
             firm[f"name:{name}"].append(item.id)
-        if words := base_words(item.title):
+        for words in _phrases(item):
             loose[f"words:{' '.join(sorted(words))}"].append(item.id)
         if len(hashtags[item.id]) >= _LEAST_KEYWORDS:
             loose[f"hashtags:{' '.join(sorted(hashtags[item.id]))}"].append(item.id)

@@ -12,6 +12,10 @@ from PIL import Image
 
 from ggm.corpus import render
 
+NUM_FRAMES: Final = 8
+FRAMES_PER_SECOND: Final = 4
+"""Fewer than the clip-art corpus has: there are ten times as many clips."""
+
 Colour = tuple[int, int, int]
 
 _LEAST_CONTRAST: Final = 0.4

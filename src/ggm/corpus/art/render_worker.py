@@ -17,7 +17,7 @@ from typing import Any, Final
 from PIL import Image
 
 from ggm.corpus import render
-from ggm.corpus.art.looks import choose_look, compose, picture_tone, to_ink
+from ggm.corpus.art.looks import FRAMES_PER_SECOND, NUM_FRAMES, choose_look, compose, picture_tone, to_ink
 from ggm.corpus.art.svg import draw_svg, load_resvg
 from ggm.corpus.series import difference_hash
 from ggm.errors import DataError
@@ -26,10 +26,6 @@ try:
     import resource
 except ImportError:  # not on Windows, where nothing limits this process
     resource = None  # type: ignore[assignment]
-
-NUM_FRAMES: Final = 8
-FRAMES_PER_SECOND: Final = 4
-"""Fewer than the clip-art corpus has: there are ten times as many clips."""
 
 MAX_SECONDS: Final = 30.0
 """For one picture; the system ends a process that takes longer."""

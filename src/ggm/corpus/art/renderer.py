@@ -21,6 +21,7 @@ _KEPT_VARIABLES: Final = (
     "DYLD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONUTF8",
     "SYSTEMROOT", "TEMP", "TMP", "TMPDIR",
 )  # fmt: skip
+_END_SECONDS: Final = 5.0
 _AHEAD: Final = 8  # requests that wait for each process
 
 
@@ -75,7 +76,7 @@ class Renderer:
     def close(self) -> None:
         """Ends the processes."""
         for process in self._processes:
-            process.end()
+            process.close()
 
     def __enter__(self) -> Renderer:
         return self
@@ -113,6 +114,8 @@ class _RenderProcess:
                 return answer
         except OSError:
             pass
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
         self.end()
         return {"error": f"the renderer died of it, with exit status {process.returncode}"}
 
@@ -139,6 +142,11 @@ class _RenderProcess:
                     with suppress(OSError):  # what it didn't read any more
                         pipe.close()
             process.wait()
+
+    def close(self) -> None:
+        """Ends the process, for good."""
+        self.end()
+        self._errors.close()
 
 
 def _environment() -> dict[str, str]:
