@@ -93,3 +93,24 @@ def test_a_corpus_of_art_is_built_with_the_settings_asked_for(
     printed = capsys.readouterr()
     assert "pictures per source" in printed.out
     assert "render" in printed.err
+
+
+def test_a_corpus_of_words_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = write_wordnet(tmp_path / "words"), tmp_path / "out"
+    more = ("--source", source, "--minimum", 2, "--limit", 30, "--seed", 1, "--set", "max_hashtags=2")
+    monkeypatch.setattr(sys, "argv", ["ggm", "corpus", "words", str(out), *map(str, more)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    dataset = load_dataset(out)
+    assert 0 < len(dataset.posts) <= 30
+    assert dataset.metadata["settings"] == {
+        **dataset.metadata["settings"],
+        "seed": 1,
+        "minimum": 2,
+        "max_hashtags": 2,
+        "limit": 30,
+    }
+    assert "posts per split" in capsys.readouterr().out

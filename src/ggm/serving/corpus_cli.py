@@ -114,3 +114,33 @@ def corpus_synthetic(
     with stage_bars() as progress:
         summary = build_synthetic(folder, config, source=source, render=render, progress=progress)
     print_settings(summary)
+
+
+@corpus_app.command("words")
+def corpus_words(
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Where the dataset is written; must have no manifest.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder with WordNet's files or Debian's wordnet-base; fetched if absent."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many meanings.")] = None,
+    minimum: Annotated[int, typer.Option(min=1, help="Of posts that carry a hashtag, to be kept.")] = 5,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one more setting, see docs/corpora.md: key=value; repeatable."),
+    ] = None,
+) -> None:
+    """Build a dataset of texts without videos, for pre-training, of WordNet's glosses and words."""
+    from ggm.corpus.words import WordsConfig, build_words
+    from ggm.settings import from_dict, override
+
+    values: dict[str, Any] = {"seed": seed, "limit": limit, "minimum": minimum}
+    for text in overrides or []:
+        override(values, text)
+    config = from_dict(WordsConfig, values, where="--set")
+    with stage_bars() as progress:
+        summary = build_words(folder, config, source=source, progress=progress)
+    print_settings(summary)

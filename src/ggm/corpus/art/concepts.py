@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggm.corpus.art.items import ArtItem
-from ggm.corpus.art.words import base_words
+from ggm.corpus.art.names import base_words
 from ggm.corpus.series import near_pairs
 
 LARGEST_SHARE: Final = 0.02

@@ -9,7 +9,7 @@ from typing import Final
 
 from ggm.corpus.art.config import ArtConfig
 from ggm.corpus.art.items import ArtItem
-from ggm.corpus.art.words import STYLE_WORDS, shown_words
+from ggm.corpus.art.names import STYLE_WORDS, shown_words
 from ggm.corpus.cleaning import clean_hashtags
 
 SENTENCES: Final = (

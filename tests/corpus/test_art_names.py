@@ -9,7 +9,7 @@ from ggm.corpus.art.config import ArtConfig
 from ggm.corpus.art.icons import is_logo
 from ggm.corpus.art.items import ArtItem
 from ggm.corpus.art.keywords import SENTENCES, describe, draw_hashtags, item_hashtags
-from ggm.corpus.art.words import base_words, name_words, shown_words, singular
+from ggm.corpus.art.names import base_words, name_words, shown_words, singular
 from ggm.corpus.wording import description_words, occurs_in
 from ggm.errors import ConfigError
 
