@@ -219,6 +219,13 @@ def _video(building: Path, clip_id: str) -> Path:
     return building / VIDEOS_FOLDER / f"{clip_id}.mp4"
 
 
+def _is_rendered(item: ArtItem, building: Path, journal: Journal, config: ArtConfig) -> bool:
+    answer = journal.answers.get(item.id)
+    if answer is None:
+        return False
+    return "hash" not in answer or all(_video(building, clip).is_file() for clip in _clip_ids(item, config))
+
+
 def _render(
     items: Sequence[ArtItem],
     building: Path,
@@ -227,7 +234,7 @@ def _render(
     workers: int,
     report: Progress,
 ) -> None:
-    missing = [item for item in items if item.id not in journal.answers]
+    missing = [item for item in items if not _is_rendered(item, building, journal, config)]
     done_before = len(items) - len(missing)
     report("render", done_before, len(items))
 

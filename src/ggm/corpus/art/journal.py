@@ -32,12 +32,12 @@ class Journal:
         self._out: IO[str]
         try:
             lines = list(_read(path)) if path.exists() else []
-            if lines[:1] == [{"build": build}]:
+            goes_on = lines[:1] == [{"build": build}]
+            if goes_on:
                 self.answers = {line.pop("id"): line for line in lines[1:] if "id" in line}
-            self._out = path.open("w", encoding="utf-8")
-            self._write({"build": build})
-            for id_, answer in self.answers.items():
-                self._write({"id": id_, **answer})
+            # What is there is never written anew, so that being ended here loses nothing.
+            self._out = path.open("a" if goes_on else "w", encoding="utf-8")
+            self._out.write("\n" if goes_on else json.dumps({"build": build}) + "\n")
             self._out.flush()
         except OSError as error:
             raise DataError(f"{path}: can't be read and written: {error.strerror or error}") from error
@@ -45,15 +45,12 @@ class Journal:
     def add(self, id_: str, answer: dict[str, str]) -> None:
         """Keeps an answer, also if this process ends after it."""
         self.answers[id_] = answer
-        self._write({"id": id_, **answer})
+        self._out.write(json.dumps({"id": id_, **answer}) + "\n")
         self._out.flush()
 
     def close(self) -> None:
         """Closes the file."""
         self._out.close()
-
-    def _write(self, line: dict[str, str]) -> None:
-        self._out.write(json.dumps(line) + "\n")
 
 
 def _read(path: Path) -> Iterator[dict[str, str]]:
