@@ -14,8 +14,9 @@ from PIL import Image
 
 from ggm.corpus import render
 from ggm.corpus.art import build, render_worker
-from ggm.corpus.art.build import ArtSummary, build_art, widespread
+from ggm.corpus.art.build import build_art, widespread
 from ggm.corpus.art.config import ArtConfig
+from ggm.corpus.art.metadata import ArtSummary
 from ggm.corpus.art.render_worker import render_item
 from ggm.corpus.art.sources import LEFT_OUT, SOURCES
 from ggm.corpus.grouping import read_groups

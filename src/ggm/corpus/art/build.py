@@ -5,82 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from ggm.corpus import render
-from ggm.corpus.art import drawings
 from ggm.corpus.art.concepts import Concepts, find_concepts
 from ggm.corpus.art.config import ArtConfig
 from ggm.corpus.art.items import ArtItem
 from ggm.corpus.art.journal import Journal, building_folder
 from ggm.corpus.art.keywords import describe, draw_hashtags, item_hashtags
-from ggm.corpus.art.looks import FRAMES_PER_SECOND, NUM_FRAMES
+from ggm.corpus.art.metadata import FORMAT_VERSION, ArtSummary, art_metadata
+from ggm.corpus.art.pictures import Pictures, Progress, choose_sources, read_pictures
 from ggm.corpus.art.renderer import Renderer
-from ggm.corpus.art.sources import KEYWORD_LICENCES, LEFT_OUT, SOURCES, ArtSource
+from ggm.corpus.art.sources import SOURCES, ArtSource
 from ggm.corpus.art.svg import load_resvg
-from ggm.corpus.clipart import open_drawings
 from ggm.corpus.jsonlines import write_json, write_json_lines
 from ggm.corpus.manifest import MANIFEST_NAME, METADATA_NAME, write_manifest
-from ggm.corpus.npm import fetch_npm_package, find_npm_package, read_npm_package
 from ggm.corpus.splits import grouped_split
-from ggm.errors import ConfigError, DataError
+from ggm.errors import DataError
 from ggm.hashtags import key
 from ggm.records import Post
 
-FORMAT_VERSION: Final = 1
 SOURCES_NAME: Final = "sources.jsonl"
 VIDEOS_FOLDER: Final = "videos"
-
-Progress = Callable[[str, int, int], None]
-"""Is told the stage (``fetch``, ``read``, ``render``, ``group``), how much is done, and of how much."""
-
-_ID: Final = re.compile(r"[\w+~-][\w.+~-]*(?:/[\w+~-][\w.+~-]*)+")
-_LICENCE_NOTE: Final = (
-    "Each set has a licence of its own, named in sources; all of them allow that weights trained on the "
-    "pictures are shipped, those of Creative Commons with attribution."
-)
-
-
-@dataclass(frozen=True)
-class ArtSummary:
-    """What was built.
-
-    Args:
-        folder: The dataset.
-        posts_per_split: Number of posts by split name.
-        pictures_per_source: Number of pictures by the key of their set.
-        groups: Number of groups of pictures that show the same.
-        hashtags: Number of different hashtags.
-        frequent_hashtags: Number of those that five or more posts carry.
-        widespread_hashtags: Number of those that pictures of five or more groups carry.
-        dropped: Number of pictures left out, by reason.
-    """
-
-    folder: Path
-    posts_per_split: dict[str, int]
-    pictures_per_source: dict[str, int]
-    groups: int
-    hashtags: int
-    frequent_hashtags: int
-    widespread_hashtags: int
-    dropped: dict[str, int]
-
-
-@dataclass
-class _Pictures:
-    """What was read, and what became of it."""
-
-    items: list[ArtItem]
-    stated: dict[str, str] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def build_art(
@@ -122,10 +74,10 @@ def build_art(
         raise DataError(f"{out}: exists already; name another folder or remove it")
     report = progress or _silent
     renderer_version = str(load_resvg().__version__)
-    chosen = _choose_sources(catalogue, config)
+    chosen = choose_sources(catalogue, config)
     with tempfile.TemporaryDirectory(prefix="ggm-art-") as scratch:
         folder = None if source is None else Path(source)
-        pictures, origin = _read(chosen, config, folder, Path(scratch), report)
+        pictures, origin = read_pictures(chosen, config, folder, Path(scratch), report)
         build = _fingerprint(config, chosen, origin, renderer_version)
         with building_folder(out, build) as (building, journal):
             _render(pictures.items, building, journal, config, workers, report)
@@ -135,71 +87,6 @@ def build_art(
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
     return None
-
-
-def _choose_sources(catalogue: Sequence[ArtSource], config: ArtConfig) -> tuple[ArtSource, ...]:
-    known = [drawings.KEY, *(source.key for source in catalogue)]
-    if unknown := set(config.only) - set(known):
-        raise ConfigError(f"no set {min(unknown)!r}; there are {', '.join(known)}")
-    return tuple(source for source in catalogue if not config.only or source.key in config.only)
-
-
-def _read(
-    chosen: Sequence[ArtSource],
-    config: ArtConfig,
-    folder: Path | None,
-    scratch: Path,
-    report: Progress,
-) -> tuple[_Pictures, list[str]]:
-    """All pictures that may be used, in order of their ids, and the packages that they are from."""
-    pictures, origin = _Pictures([]), []
-    found: list[ArtItem] = []
-    for number, source in enumerate(chosen):
-        report("read", number, len(chosen) + 1)
-        items, stated = _read_source(source, folder)
-        found += items
-        pictures.stated[source.key] = stated
-        origin += [package.file_name for package in source.packages.values()]
-    report("read", len(chosen), len(chosen) + 1)
-    if not config.only or drawings.KEY in config.only:
-        trees, packages = open_drawings(folder, scratch / "drawings", _silent)
-        found += drawings.read_drawings(trees)
-        origin += packages
-    report("read", len(chosen) + 1, len(chosen) + 1)
-    taken: set[str] = set()
-    for item in sorted(found, key=lambda item: item.id):
-        if not _ID.fullmatch(item.id):
-            pictures.dropped["odd name"] += 1
-        elif item.id.casefold() in taken:  # where case doesn't tell files apart, one would replace the other
-            pictures.dropped["name twice"] += 1
-        elif not item_hashtags(item):
-            pictures.dropped["no usable keyword"] += 1
-        else:
-            taken.add(item.id.casefold())
-            pictures.items.append(item)
-    if config.limit is not None and config.limit < len(pictures.items):
-        pictures.dropped["beyond the limit"] += len(pictures.items) - config.limit
-        places = random.Random(config.seed).sample(range(len(pictures.items)), config.limit)
-        pictures.items = [pictures.items[place] for place in sorted(places)]
-    return pictures, sorted(set(origin))
-
-
-def _read_source(source: ArtSource, folder: Path | None) -> tuple[list[ArtItem], str]:
-    """The items of a set, and the licence that its package states."""
-    files = {}
-    for part, package in source.packages.items():
-        path = fetch_npm_package(package) if folder is None else find_npm_package(package, folder=folder)
-        files[part] = read_npm_package(path, wanted=lambda name, part=part: source.is_wanted(part, name))  # type: ignore[misc]
-    try:
-        stated = str(json.loads(files["pictures"]["package.json"])["license"])
-        if stated != source.stated_licence:
-            raise DataError(
-                f"{source.packages['pictures'].file_name}: states the licence {stated!r}, not "
-                f"{source.stated_licence!r}, under which it is known here"
-            )
-        return list(source.read(files)), stated
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(f"{source.packages['pictures'].file_name}: isn't in its format: {error!r}") from error
 
 
 def _fingerprint(
@@ -263,7 +150,7 @@ def _finish(
     out: Path,
     building: Path,
     journal: Journal,
-    pictures: _Pictures,
+    pictures: Pictures,
     chosen: Sequence[ArtSource],
     config: ArtConfig,
     origin: list[str],
@@ -303,7 +190,7 @@ def _finish(
     rows = (_source_row(post, by_id[post.id.partition("~")[0]], concepts, pictures.stated) for post in posts)
     write_json_lines(rows, building / SOURCES_NAME)
     summary = _summarise(out, posts, [by_id[id_] for id_ in splits], concepts, dropped)
-    write_json(_metadata(summary, chosen, config, origin, rejected), building / METADATA_NAME)
+    write_json(art_metadata(summary, chosen, config, origin, rejected), building / METADATA_NAME)
     report("group", 1, 1)
     return summary
 
@@ -392,62 +279,3 @@ def _summarise(
         widespread_hashtags=sum(len(members) >= 5 for members in groups.values()),
         dropped={reason: count for reason, count in sorted(dropped.items()) if count},
     )
-
-
-def _metadata(
-    summary: ArtSummary,
-    chosen: Sequence[ArtSource],
-    config: ArtConfig,
-    origin: list[str],
-    rejected: list[dict[str, str]],
-) -> dict[str, Any]:
-    facts = asdict(summary)
-    del facts["folder"]
-    counts = facts.pop("pictures_per_source")
-    return {
-        "name": "art",
-        "format_version": FORMAT_VERSION,
-        "title": "Clip art, emoji and icons as short videos",
-        "made_from": origin,
-        "settings": asdict(config),
-        "licence": "several, see sources",
-        "licence_note": _LICENCE_NOTE,
-        "sources": [
-            *_source_facts(chosen, counts),
-            *_clipart_facts(counts),
-        ],
-        "keyword_sources": KEYWORD_LICENCES,
-        "left_out": [asdict(one) for one in LEFT_OUT],
-        "video": {
-            "side": render.SIDE,
-            "frames_per_second": FRAMES_PER_SECOND,
-            "duration_seconds": NUM_FRAMES / FRAMES_PER_SECOND,
-            "has_sound": False,
-        },
-        **facts,
-        "rejected": rejected,
-    }
-
-
-def _source_facts(chosen: Sequence[ArtSource], counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    for source in chosen:
-        yield {
-            "key": source.key,
-            "title": source.title,
-            "packages": [asdict(package) for package in source.packages.values()],
-            "licence": source.licence,
-            "attribution": source.attribution,
-            "pictures": counts.get(source.key, 0),
-        }
-
-
-def _clipart_facts(counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    if counts.get(drawings.KEY):
-        yield {
-            "key": drawings.KEY,
-            "title": drawings.TITLE,
-            "packages": ["openclipart-png", "openclipart-svg"],
-            "licence": drawings.LICENCE,
-            "attribution": "each drawing's author, in sources.jsonl",
-            "pictures": counts[drawings.KEY],
-        }
