@@ -27,11 +27,13 @@ def request(folder: Path, **values: Any) -> dict[str, Any]:
 def test_one_that_kills_its_process_harms_no_other(tmp_path: Path) -> None:
     pytest.importorskip("resvg_py")
     requests = [("killer", {}), ("good", request(tmp_path)), ("bad", request(tmp_path, svg="<svg"))]
+    requests.append(("absent", request(tmp_path, svg=None, png=str(tmp_path / "x.png"))))
     with Renderer(1) as renderer:
         answers = dict(renderer.render(requests))
     assert answers["killer"] == {"error": "the renderer died of it, with exit status 1"}
     assert len(bytes.fromhex(answers["good"]["hash"])) == 64
     assert "can't be drawn" in answers["bad"]["error"]
+    assert answers["absent"] == {"error": "its picture: can't be read: No such file or directory"}
     facts = probe(tmp_path / "videos" / "x.mp4")
     assert facts.duration_seconds == pytest.approx(2)
 
