@@ -300,7 +300,6 @@ LEFT_OUT: Final = (
         "OpenMoji (openmoji)", "CC-BY-SA-4.0", "share-alike: weights trained on it might have to be, too"
     ),
     LeftOut("Tux Paint stamps (tuxpaint-stamps-default)", "GPL-2.0", "copyleft; kept for tests"),
-    LeftOut("Arcticons", "CC-BY-SA-4.0", "share-alike"),
     LeftOut("Unicons (@iconscout/unicons)", "IconScout Simple License", "no free licence"),
     LeftOut("Remix Icon (remixicon)", "Remix Icon License 1.0", "not free; package.json says Apache-2.0"),
     LeftOut("Bootstrap Icons (bootstrap-icons)", "MIT", "no keywords in the package"),
