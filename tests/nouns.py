@@ -10,13 +10,14 @@ ANIMAL, ARTIFACT, FOOD, TOPS = "05", "06", "13", "03"
 
 
 class Noun(NamedTuple):
-    """One meaning: its lemmas with underscores, domain, parent's first lemma, gloss, uses."""
+    """One meaning: its lemmas with underscores, domain, parent's first lemma, gloss, uses, field."""
 
     lemmas: str
     domain: str
     parent: str | None
     gloss: str
     uses: int = 0
+    field: str | None = None
 
 
 BACKBONE = (
@@ -93,6 +94,8 @@ def write_wordnet(folder: Path, extra: tuple[Noun, ...] = ()) -> Path:
             if noun.parent is None
             else f"002 + 00000001 v 0101 @ {offsets[noun.parent]} n 0000"
         )
+        if noun.field is not None:
+            pointers = f"003{pointers[3:]} ;c {offsets[noun.field]} n 0000"
         rows.append(f"{number:08d} {noun.domain} n {len(lemmas):02x} {words} {pointers} | {noun.gloss}  ")
         if noun.uses:
             counts.append(f"{lemmas[0]}%1:{noun.domain}:00:: 1 {noun.uses}")

@@ -80,6 +80,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "nltk": ("ggm.evaluation.human.statistics",),
     "pyarrow": ("ggm.corpus.parquet",),
     "regex": ("ggm.policy.scripts",),
+    "resvg_py": ("ggm.corpus.art.svg",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page",),
@@ -215,7 +216,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity",
+    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity",
 )  # fmt: skip
 
 

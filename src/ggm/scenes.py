@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ggm.errors import ConfigError, DataError
 from ggm.settings import from_dict
@@ -33,10 +33,12 @@ class Topic:
     Args:
         name: In words, such as ``ice cream``.
         parent: Row of what it is a kind of, before its own; None at the top.
+        synset: Its meaning in WordNet 3.0, such as ``02084071-n``; empty if that isn't known.
     """
 
     name: str
     parent: int | None = None
+    synset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class SceneSettings:
     """How scenes become features. Lengths are relative to that of a topic's prototype, which is 1.
 
     Args:
+        prototypes: ``random`` makes up a space in which topics have their prototypes. ``classes``
+            takes that of a classifier of pictures, where a topic that is one of its classes, or has
+            such among its kinds, looks as that class does, and nothing is seen of any other; of
+            the other settings, the numbers of frames are then all that counts.
         width: Dimensions of the space in which topics have their prototypes.
         min_frames: Fewest frames of a video.
         max_frames: Most frames of a video.
@@ -100,6 +106,7 @@ class SceneSettings:
         ConfigError: If a number is out of range.
     """
 
+    prototypes: Literal["random", "classes"] = "random"
     width: int = 128
     min_frames: int = 2
     max_frames: int = 4
@@ -177,7 +184,7 @@ def _read_topics(path: Path) -> tuple[Topic, ...]:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):  # noqa: B007
                 row = json.loads(line)
-                topics.append(Topic(str(row["name"]), row["parent"]))
+                topics.append(Topic(str(row["name"]), row["parent"], str(row.get("synset", ""))))
                 parent = topics[-1].parent
                 if parent is not None and not 0 <= parent < len(topics) - 1:
                     raise ValueError("its parent doesn't stand before it")

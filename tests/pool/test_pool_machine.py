@@ -51,7 +51,7 @@ class Twin:
         for name in sorted(names, key=lambda name: name not in self.aliases):  # those of a hashtag go with it
             self.removed.add(name)
             if self.aliases.pop(name, None) is None:
-                del self.hashtags[name]
+                self.hashtags.pop(name, None)  # an alias may have gone with its target
                 self.events.pop(name, None)
                 self.aliases = {other: target for other, target in self.aliases.items() if target != name}
 

@@ -424,6 +424,7 @@ def test_help_of_every_command(run: Run) -> None:
     assert run().out.split() == run("--help").out.split()
     for arguments in [
         ["recommend"], ["predict"], ["score"], ["evaluate"], ["model", "info"], ["corpus", "clipart"],
+        ["corpus", "art"],
         ["train", "retriever"], ["train", "generator"], ["train", "classifier"],
     ]:  # fmt: skip
         result = run(*arguments, "--help")

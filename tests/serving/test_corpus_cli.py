@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ggm.corpus.art import ArtConfig, ArtSummary
 from ggm.corpus.manifest import load_dataset
 from ggm.serving import cli
 from nouns import write_wordnet
@@ -68,3 +70,47 @@ def test_what_is_no_setting_is_an_error(
     assert run(monkeypatch, tmp_path / "out", *arguments, "--source", tmp_path) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_corpus_of_art_is_built_with_the_settings_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    def build(out: Path, config: ArtConfig, *, progress: Any, **options: Any) -> ArtSummary:
+        asked.extend((out, config, options))
+        progress("render", 1, 1)
+        return ArtSummary(out, {"train": 1}, {"lucide": 1}, 1, 2, 0, 0, {})
+
+    monkeypatch.setattr("ggm.corpus.art.build_art", build)
+    more = ("--only", "lucide", "--limit", "9", "--minimum", "1", "--seed", "3", "--set", "max_hashtags=5")
+    monkeypatch.setattr(sys, "argv", ["ggm", "corpus", "art", str(tmp_path / "out"), *more])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    config = ArtConfig(seed=3, limit=9, minimum=1, only=("lucide",), max_hashtags=5)
+    assert asked == [tmp_path / "out", config, {"source": None, "workers": 2}]
+    printed = capsys.readouterr()
+    assert "pictures per source" in printed.out
+    assert "render" in printed.err
+
+
+def test_a_corpus_of_words_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = write_wordnet(tmp_path / "words"), tmp_path / "out"
+    more = ("--source", source, "--minimum", 2, "--limit", 30, "--seed", 1, "--set", "max_hashtags=2")
+    monkeypatch.setattr(sys, "argv", ["ggm", "corpus", "words", str(out), *map(str, more)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    dataset = load_dataset(out)
+    assert 0 < len(dataset.posts) <= 30
+    assert dataset.metadata["settings"] == {
+        **dataset.metadata["settings"],
+        "seed": 1,
+        "minimum": 2,
+        "max_hashtags": 2,
+        "limit": 30,
+    }
+    assert "posts per split" in capsys.readouterr().out

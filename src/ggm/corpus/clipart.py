@@ -112,7 +112,7 @@ def build_clipart(
     report = progress or _silent
     out.parent.mkdir(parents=True, exist_ok=True)
     with _building_folder(out) as building:
-        trees, origin = _open_source(None if source is None else Path(source), building / ".source", report)
+        trees, origin = open_drawings(None if source is None else Path(source), building / ".source", report)
         items, dropped = _choose(trees, seed=seed, limit=limit, report=report)
         rendered = _render_all(items, building / "videos", seed, workers, report, dropped)
         if not rendered:
@@ -144,8 +144,17 @@ def _building_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _open_source(source: Path | None, scratch: Path, report: Progress) -> tuple[Path, list[str]]:
-    """The folder with ``svg/`` and ``png/``, and what it was made from."""
+def open_drawings(source: Path | None, scratch: Path, report: Progress) -> tuple[Path, list[str]]:
+    """The folder with ``svg/`` and ``png/``, and what it was made from.
+
+    Args:
+        source: As for `build_clipart`.
+        scratch: Folder that is made for what is unpacked.
+        report: Is told how far the work is.
+
+    Raises:
+        DataError: If the drawings can't be had.
+    """
     if source is not None and not source.is_dir():
         raise DataError(f"{source}: not a folder")
     if source is not None and any(find_package(name, folder=source) is None for name in PACKAGES):

@@ -20,8 +20,9 @@ FRAMES_PER_SECOND = 8
 NUM_FRAMES = 16
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16
+CANVAS = 320
+"""Side of the square that the camera moves over."""
 
-_CANVAS = 320
 _KEY_FRAME_EVERY = 8
 _ENCODER = {"crf": "23", "preset": "veryfast"}
 _WHITE = (255, 255, 255)
@@ -85,13 +86,26 @@ def load_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             picture = image.convert("RGBA")
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{path}: not a readable PNG: {error}") from error
+    return crop_picture(picture, path)
+
+
+def crop_picture(picture: Image.Image, name: Path | str) -> Image.Image:
+    """Crops an RGBA picture to what isn't transparent, and shrinks it if it is larger than needed.
+
+    Args:
+        picture: RGBA.
+        name: Of it, for the message of an error.
+
+    Raises:
+        DataError: If it is too small, or wholly transparent.
+    """
     box = picture.getchannel("A").getbbox()
     if box is None:
-        raise DataError(f"{path}: wholly transparent")
+        raise DataError(f"{name}: wholly transparent")
     picture = picture.crop(box)
     if max(picture.size) < MIN_SIDE:
-        raise DataError(f"{path}: only {picture.width}x{picture.height} pixels are visible")
-    picture.thumbnail((_CANVAS, _CANVAS), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        raise DataError(f"{name}: only {picture.width}x{picture.height} pixels are visible")
+    picture.thumbnail((CANVAS, CANVAS), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return picture
 
 
@@ -116,24 +130,27 @@ def is_light(picture: Image.Image) -> bool:
 
 
 def flatten(
-    picture: Image.Image, *, background: tuple[int, int, int] = _WHITE, margin: float = 0.0
+    picture: Image.Image, *, background: Image.Image | tuple[int, int, int] = _WHITE, margin: float = 0.0
 ) -> Image.Image:
     """An RGBA picture on a square background, as large as fits.
 
     Args:
         picture: RGBA.
-        background: RGB.
+        background: RGB colour, or a picture as large as the canvas, which is left as it is.
         margin: Share of the square left free on each side, 0 to less than 0.5.
 
     Returns:
         RGB, square.
     """
-    canvas = Image.new("RGB", (_CANVAS, _CANVAS), background)
-    room = _CANVAS * (1 - 2 * margin)
+    if isinstance(background, Image.Image):
+        canvas = background.copy()
+    else:
+        canvas = Image.new("RGB", (CANVAS, CANVAS), background)
+    room = CANVAS * (1 - 2 * margin)
     scale = room / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     scaled = picture.resize(size, Image.Resampling.BICUBIC)
-    canvas.paste(scaled, ((_CANVAS - size[0]) // 2, (_CANVAS - size[1]) // 2), scaled)
+    canvas.paste(scaled, ((CANVAS - size[0]) // 2, (CANVAS - size[1]) // 2), scaled)
     return canvas
 
 
@@ -144,24 +161,46 @@ def render_frames(picture: Image.Image, motion: Motion) -> Iterator[Image.Image]
         picture: RGBA.
         motion: What the camera does.
 
-    Yields:
+    Returns:
         NUM_FRAMES pictures, RGB, SIDE x SIDE.
     """
-    canvas = flatten(picture, background=motion.background, margin=0.1)
-    for index in range(NUM_FRAMES):
-        t = index / (NUM_FRAMES - 1)
-        half = _CANVAS * _between(*motion.zoom, t) / 2
+    return move_camera(flatten(picture, background=motion.background, margin=0.1), motion)
+
+
+def move_camera(
+    canvas: Image.Image, motion: Motion, *, num_frames: int | None = None
+) -> Iterator[Image.Image]:
+    """The frames of a video whose camera moves over a canvas.
+
+    Args:
+        canvas: RGB, CANVAS x CANVAS.
+        motion: What the camera does; its background plays no part.
+        num_frames: Number of frames, at least 2; NUM_FRAMES by default.
+
+    Yields:
+        Pictures, RGB, SIDE x SIDE.
+    """
+    num_frames = num_frames or NUM_FRAMES
+    for index in range(num_frames):
+        t = index / (num_frames - 1)
+        half = CANVAS * _between(*motion.zoom, t) / 2
         (x0, y0), (x1, y1) = motion.centre
         # Kept inside the canvas, so that no edge of it is ever seen.
-        x = min(max(_between(x0, x1, t) * _CANVAS, half), _CANVAS - half)
-        y = min(max(_between(y0, y1, t) * _CANVAS, half), _CANVAS - half)
+        x = min(max(_between(x0, x1, t) * CANVAS, half), CANVAS - half)
+        y = min(max(_between(y0, y1, t) * CANVAS, half), CANVAS - half)
         yield canvas.resize(
             (SIDE, SIDE), Image.Resampling.BILINEAR, box=(x - half, y - half, x + half, y + half)
         )
 
 
-def write_video(frames: Iterator[Image.Image], path: Path, *, sound: Sound | None = None) -> None:
-    """Encodes frames as H.264 in MP4: NUM_FRAMES / FRAMES_PER_SECOND seconds.
+def write_video(
+    frames: Iterator[Image.Image],
+    path: Path,
+    *,
+    sound: Sound | None = None,
+    frames_per_second: int = FRAMES_PER_SECOND,
+) -> None:
+    """Encodes frames as H.264 in MP4.
 
     One encoder thread, so that the same frames give the same bytes with the same libx264.
     The file appears whole or not at all.
@@ -170,11 +209,12 @@ def write_video(frames: Iterator[Image.Image], path: Path, *, sound: Sound | Non
         frames: RGB, SIDE x SIDE.
         path: Ends in ``.mp4``; replaced if it exists.
         sound: Encoded as AAC beside them; None for a silent video.
+        frames_per_second: How fast they follow each other.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_ENCODER)
+            stream = container.add_stream("libx264", rate=frames_per_second, options=_ENCODER)
             stream.width = stream.height = SIDE
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1

@@ -45,9 +45,12 @@ def near_pairs(
         Index pairs, smaller index first, in order.
     """
     pairs: list[tuple[int, int]] = []
-    # One row against the rest: quadratic, about a second for 3,000 items.
-    for index in range(len(hashes) - 1):
-        distances = np.bitwise_count(hashes[index + 1 :] ^ hashes[index]).sum(axis=1)
+    words = np.ascontiguousarray(hashes)
+    if words.shape[1] % 8 == 0:
+        words = words.view(np.uint64)
+    # One row against the rest: quadratic, about 20 seconds for 35,000 items.
+    for index in range(len(words) - 1):
+        distances = np.bitwise_count(words[index + 1 :] ^ words[index]).sum(axis=1)
         pairs += [(index, index + 1 + int(offset)) for offset in np.flatnonzero(distances <= max_distance)]
     return pairs
 

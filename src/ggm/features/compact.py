@@ -47,6 +47,18 @@ def class_names() -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8")))
 
 
+@cache
+def class_synsets() -> tuple[str, ...]:
+    """The classes' meanings in WordNet 3.0, such as ``02084071-n``, in the same order.
+
+    Raises:
+        CheckpointError: If the package with the names is absent or changed.
+    """
+    path = IMAGENET_NAMES.verified()["imagenet1k_to_21k.json"]
+    by_class = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(f"{by_class[str(index)].removeprefix('n')}-n" for index in range(len(by_class)))
+
+
 def load_minilm() -> tuple[BertModel, BertTokenizer]:
     """The text encoder (without pooling layer) and its tokenizer, from the installed package.
 
@@ -193,12 +205,29 @@ class EfficientNetEncoder(FrameEncoder):
         """ConSE embeddings, the mean over the map, and its 49 places as tokens."""
         maps = self.network.extract_features(inputs["pixels"])  # (N, 1280, 7, 7)
         pooled = maps.mean((2, 3))  # (N, 1280)
-        probabilities = self.network._fc(pooled).softmax(-1)  # (N, 1000)
         return FrameOutputs(
-            embeddings=self._conse(probabilities),
+            embeddings=self.embed_pooled(pooled),
             pooled=pooled,
             tokens=maps.flatten(2).transpose(1, 2),  # (N, 49, 1280)
         )
+
+    def embed_pooled(self, pooled: Tensor) -> Tensor:
+        """ConSE embeddings (N, embedding_dim) of pooled activations (N, 1280)."""
+        return self._conse(self.network._fc(pooled).softmax(-1))  # (N, 1000) within
+
+    def class_directions(self) -> Tensor:
+        """What tells each class from the mean of all: the last layer's rows, (1000, 1280), variance 1."""
+        rows: Tensor = self.network._fc.weight.detach()
+        rows = rows - rows.mean(0)
+        return rows / rows.std()
+
+    def channel_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the map's channels (1280,) before they are cut to 0 to 6, over pictures.
+
+        Batch normalisation made them so: they are its shift and its scale.
+        """
+        norm = self.network._bn1
+        return norm.bias.detach(), norm.weight.detach()
 
     def class_probabilities(self, inputs: Inputs) -> Tensor:
         """Probability of each ImageNet class, (N, 1000), in the order of `class_names`."""

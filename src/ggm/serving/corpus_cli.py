@@ -35,6 +35,49 @@ def corpus_clipart(
     print_settings(summary)
 
 
+@corpus_app.command("art")
+def corpus_art(
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Where the dataset is written; must not exist.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the npm and Debian packages; fetched if absent."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures.")] = None,
+    clips_per_item: Annotated[int, typer.Option(min=1, help="Videos of each picture.")] = 1,
+    minimum: Annotated[
+        int, typer.Option(min=1, help="Of groups of pictures that a hashtag must have, to be kept.")
+    ] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Use this set alone, such as lucide; repeatable.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make videos.")] = 2,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one more setting, see docs/corpora.md: key=value; repeatable."),
+    ] = None,
+) -> None:
+    """Build a dataset of short videos from clip art, colour emoji and icons with keywords."""
+    from ggm.corpus.art import ArtConfig, build_art
+    from ggm.settings import from_dict, override
+
+    values: dict[str, Any] = {
+        "seed": seed,
+        "limit": limit,
+        "clips_per_item": clips_per_item,
+        "minimum": minimum,
+        "only": only or [],
+    }
+    for text in overrides or []:
+        override(values, text)
+    config = from_dict(ArtConfig, values, where="--set")
+    with stage_bars() as progress:
+        summary = build_art(folder, config, source=source, workers=workers, progress=progress)
+    print_settings(summary)
+
+
 @corpus_app.command("synthetic")
 def corpus_synthetic(
     folder: Annotated[
@@ -70,4 +113,34 @@ def corpus_synthetic(
     config = from_dict(SyntheticConfig, values, where="--set")
     with stage_bars() as progress:
         summary = build_synthetic(folder, config, source=source, render=render, progress=progress)
+    print_settings(summary)
+
+
+@corpus_app.command("words")
+def corpus_words(
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Where the dataset is written; must have no manifest.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder with WordNet's files or Debian's wordnet-base; fetched if absent."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many meanings.")] = None,
+    minimum: Annotated[int, typer.Option(min=1, help="Of posts that carry a hashtag, to be kept.")] = 5,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one more setting, see docs/corpora.md: key=value; repeatable."),
+    ] = None,
+) -> None:
+    """Build a dataset of texts without videos, for pre-training, of WordNet's glosses and words."""
+    from ggm.corpus.words import WordsConfig, build_words
+    from ggm.settings import from_dict, override
+
+    values: dict[str, Any] = {"seed": seed, "limit": limit, "minimum": minimum}
+    for text in overrides or []:
+        override(values, text)
+    config = from_dict(WordsConfig, values, where="--set")
+    with stage_bars() as progress:
+        summary = build_words(folder, config, source=source, progress=progress)
     print_settings(summary)

@@ -110,7 +110,7 @@ def make_universe(lexicon: Lexicon, config: SyntheticConfig) -> Universe:
     num_coined = round(config.coined_share * config.hashtags)
     known = {label.text for label in generic}
     chosen = _choose(lexicon, config, known, wanted=config.hashtags - num_coined)
-    table = _Table(lexicon)
+    table = TopicTable(lexicon)
     rng = random.Random(f"{config.seed}/audible")
     subjects = tuple(
         Subject(table.row_of(synset), synset, own, wider, audible=rng.random() < config.audible_topics)
@@ -239,8 +239,12 @@ def _coin(
         subject.coined.sort(key=lambda label: label.born_day)
 
 
-class _Table:
-    """The rows of all topics and of what they are a kind of; a parent comes before its kinds."""
+class TopicTable:
+    """The rows of all topics and of what they are a kind of; a parent comes before its kinds.
+
+    Args:
+        lexicon: That knows what meanings are kinds of.
+    """
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
@@ -248,9 +252,10 @@ class _Table:
         self.topics: list[Topic] = []
 
     def row_of(self, synset: Synset) -> int:
+        """The row of a meaning; it gets one if it has none."""
         for one in (*reversed(self._lexicon.ancestors(synset)), synset):
             if one.offset not in self._rows:
                 parent = None if one.parent is None else self._rows.get(one.parent)
                 self._rows[one.offset] = len(self.topics)
-                self.topics.append(Topic(one.lemmas[0], parent))
+                self.topics.append(Topic(one.lemmas[0], parent, f"{one.offset}-n"))
         return self._rows[synset.offset]

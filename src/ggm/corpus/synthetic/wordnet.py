@@ -49,6 +49,7 @@ class Synset:
         definition: Its gloss, without examples.
         examples: Sentences and phrases of the gloss.
         uses: How often it was met in the texts that WordNet's makers tagged.
+        fields: Identifiers of the fields that it is used in, such as that of law.
     """
 
     offset: str
@@ -58,6 +59,7 @@ class Synset:
     definition: str
     examples: tuple[str, ...]
     uses: int
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +140,8 @@ def _parse_synset(line: str, uses: Mapping[str, int]) -> tuple[str, Synset]:
     end = 2 * int(num_lemmas, 16)
     lemmas, lex_ids = rest[:end:2], rest[1:end:2]
     pointers = rest[end + 1 :]
-    parents = [target for symbol, target in zip(pointers[::4], pointers[1::4], strict=False) if symbol == "@"]
+    named = list(zip(pointers[::4], pointers[1::4], strict=False))
+    parents = [target for symbol, target in named if symbol == "@"]
     senses = (
         f"{lemma.lower()}%1:{domain}:{int(lex_id, 16):02d}::"
         for lemma, lex_id in zip(lemmas, lex_ids, strict=True)
@@ -151,4 +154,5 @@ def _parse_synset(line: str, uses: Mapping[str, int]) -> tuple[str, Synset]:
         definition=" ".join(_QUOTED.sub("", gloss).split()).strip(" ;"),
         examples=tuple(_QUOTED.findall(gloss)),
         uses=sum(uses.get(sense, 0) for sense in senses),
+        fields=tuple(target for symbol, target in named if symbol == ";c"),
     )
