@@ -243,3 +243,16 @@ def test_a_bundle_that_searches_no_pool_takes_none(pool: Path, tiny_bundle_dir: 
             random_bundle("tiny", seed=1).with_pool(living)
     with pytest.raises(PoolError, match="no living pool"):
         Recommender.from_pretrained(tiny_bundle_dir, pool=f"{pool}x")
+
+
+def test_without_novel_hashtags_the_living_pool_is_all_that_is_written(
+    run: Run, pool: Path, tiny_bundle_dir: Path, clips: list[Path]
+) -> None:
+    run("pool", "remove", pool, *HASHTAGS[:5])
+    status, out, _ = run(
+        "recommend", clips[0], "--pool", pool, "--novel", "forbid", "--model", tiny_bundle_dir, "--json"
+    )
+    assert status == 0
+    recommended = {item["text"] for item in json.loads(out)["hashtags"]}
+    assert recommended
+    assert recommended <= set(HASHTAGS[5:])
