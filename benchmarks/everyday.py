@@ -28,9 +28,10 @@ from ggm.corpus.debian import fetch_packages, unpack_package
 from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.corpus.render import NUM_FRAMES, SIDE, write_video
 from ggm.evaluation.bootstrap import bootstrap_mean
-from ggm.hashtags import key, normalise
+from ggm.hashtags import normalise
 from ggm.recommend import Recommender
 from ggm.records import Post, Recommendation
+from ggm.training.scorer import singular_key
 
 LABELS = Path(__file__).with_suffix(".toml")
 TOP = 5
@@ -122,15 +123,10 @@ def build(folder: Path) -> None:
     Console().print(f"{len(posts)} clips: {halves.count('tuning')} tuning, {halves.count('locked')} locked")
 
 
-def singular(text: str) -> str:
-    folded = key(text)
-    return folded[:-1] if folded.endswith("s") and not folded.endswith("ss") else folded
-
-
 def fitting(answer: Recommendation, post: Post) -> list[str]:
     """Those of the first five that fit; number and case don't matter."""
-    wanted = set(map(singular, post.hashtags))
-    return [item.text for item in answer.hashtags[:TOP] if singular(item.text) in wanted]
+    wanted = set(map(singular_key, post.hashtags))
+    return [item.text for item in answer.hashtags[:TOP] if singular_key(item.text) in wanted]
 
 
 def measure(folder: Path, bundle: str, *, half: str, show: bool) -> None:

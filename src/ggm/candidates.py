@@ -110,7 +110,7 @@ def measure_candidates(
     ]
     likelihoods = score_hashtags(bundle.generator, batch, texts)
     videos = bundle.embed_videos(features)
-    vectors = _vectors(bundle, texts, guidance, all_of_them=descriptions is not None)
+    vectors = _vectors(bundle, texts, guidance, queries)
     measured = []
     for row, candidates in enumerate(texts):
         written = {key(item.text): item.in_best_beam for item in generated[row]}
@@ -183,10 +183,16 @@ def _described(
 
 
 def _vectors(
-    bundle: Bundle, texts: Sequence[Sequence[str]], guidance: Sequence[Guidance], *, all_of_them: bool
+    bundle: Bundle,
+    texts: Sequence[Sequence[str]],
+    guidance: Sequence[Guidance],
+    queries: Sequence[Vector | None],
 ) -> dict[str, Vector]:
-    """Vectors of candidates, by their keys; of those alone that are in no guidance, unless all are wanted."""
-    known = [set() if all_of_them else {key(hit.text) for hit in found.hits} for found in guidance]
+    """Vectors of candidates, by their keys; without a description, not of those in the guidance."""
+    known = [
+        {key(hit.text) for hit in found.hits} if query is None else set[str]()
+        for found, query in zip(guidance, queries, strict=True)
+    ]
     fresh = distinct(*([t for t in row if key(t) not in own] for row, own in zip(texts, known, strict=True)))
     if not fresh:
         return {}

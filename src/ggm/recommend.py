@@ -290,7 +290,8 @@ class Recommender:
             generated = self.generate(features, text, guidance, policy=policy)
             ranked = self.rank(features, text, guidance, generated)
             if fitting:
-                top = fitting_count([item.score for item in ranked], most=top) or top
+                allowed = self.select(ranked, policy=policy).kept
+                top = fitting_count([item.score for item in allowed], most=top) or top
             outcome = self.select(ranked, top=top, policy=policy)
             if _wants_more(outcome, top, policy):
                 wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ggm.errors import CheckpointError, DataError
+from ggm.errors import DataError
 from ggm.features.class_scenes import topic_classes
 from ggm.features.compact import class_names, class_synsets
 from ggm.features.extract import FeatureExtractor, load_extractor
@@ -13,10 +13,7 @@ from ggm.features.simulation import SimulatedPosts, VideoSimulator
 from ggm.records import Post
 from ggm.scenes import Scene, SceneSettings, Topic, World
 
-try:
-    GOLDFISH = class_names().index("goldfish")
-except CheckpointError as error:  # the packages with the weights are an ordinary dependency
-    pytest.skip(str(error), allow_module_level=True)
+GOLDFISH = class_names().index("goldfish")
 
 TOPICS = (
     Topic("thing"),

@@ -100,9 +100,7 @@ def test_a_post_of_weight_two_counts_as_two() -> None:
 def test_calibration_is_measured_on_posts_that_were_left_out() -> None:
     posts = simulated(1000)
     assert cross_fitted_reliability(posts, described=True).error < 0.05
-    guests = [
-        replace(post, right=tuple(not r for r in post.right), weight=1e-3) for post in simulated(40, seed=3)
-    ]
+    guests = [replace(post, measured=False) for post in simulated(40, seed=3, weight=1e-3)]
     found = cross_fitted_reliability(posts + guests, described=True)
     assert sum(one.count for one in found.bins) == 500 * 6
 

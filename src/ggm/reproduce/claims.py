@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from ggm.corpus.assignment import UNSEEN
 from ggm.evaluation.bootstrap import Comparison, paired_bootstrap, unpaired_bootstrap
 from ggm.evaluation.human.report import HumanReport
 from ggm.reproduce.scoreboard import MOST_COUNTED, PAPERS_COUNT, Entry, Paired, Scoreboard
-from ggm.reproduce.work import IN_POOL, UNSEEN
+from ggm.reproduce.work import IN_POOL
 
 PAPERS_K: Final = 50
 """Which number of guidance hashtags the paper finds best."""

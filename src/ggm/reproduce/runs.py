@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ggm.corpus.assignment import UNSEEN
 from ggm.corpus.manifest import Dataset, load_dataset
 from ggm.errors import GgmError
 from ggm.evaluation.evaluate import claim_folder, fingerprint_of
@@ -21,7 +22,7 @@ from ggm.reproduce.latency import measure_latency
 from ggm.reproduce.parallel import run_in_processes
 from ggm.reproduce.parts import read_parts
 from ggm.reproduce.systems import System, systems_for
-from ggm.reproduce.work import IN_POOL, NEXT_BEST, UNSEEN, Runner, Work, sampled, unseen_hashtags
+from ggm.reproduce.work import IN_POOL, NEXT_BEST, Runner, Work, sampled, unseen_hashtags
 from ggm.training.dataset import TEST, TRAIN, VALIDATION, Bar, Warn, no_bar, no_warning
 from ggm.training.recipes import Recipe
 

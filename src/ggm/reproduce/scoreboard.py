@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from ggm.corpus.assignment import UNSEEN
 from ggm.errors import DataError
 from ggm.evaluation import metrics
 from ggm.evaluation.bootstrap import Comparison, paired_bootstrap
@@ -17,7 +18,7 @@ from ggm.evaluation.predictions import Prediction
 from ggm.evaluation.score import MeasuredPosts, TextScorer, measure
 from ggm.reproduce.runs import Reproduction
 from ggm.reproduce.systems import SYSTEMS, equivalents
-from ggm.reproduce.work import IN_POOL, UNSEEN
+from ggm.reproduce.work import IN_POOL
 from ggm.training.dataset import TEST, VALIDATION
 
 PAPERS_COUNT: Final = 5

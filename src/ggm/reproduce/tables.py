@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from ggm.corpus.assignment import UNSEEN
 from ggm.evaluation.bootstrap import Interval, bootstrap_f1_of_means, bootstrap_means
 from ggm.reproduce.claims import guidance_sweep
 from ggm.reproduce.runs import Reproduction
 from ggm.reproduce.scoreboard import MOST_COUNTED, RECALL_AT, Entry, Score, Scoreboard
-from ggm.reproduce.work import IN_POOL, NEXT_BEST, UNSEEN
+from ggm.reproduce.work import IN_POOL, NEXT_BEST
 from ggm.training.dataset import TEST
 
 _SCORES: Final[dict[str, Score]] = {"rouge1": "rouge_1", "rouge2": "rouge_2", "f1": "f1"}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ggm.bundle import MANIFEST, Bundle, load_bundle
+from ggm.corpus.assignment import UNSEEN
 from ggm.corpus.manifest import Dataset, load_dataset
 from ggm.evaluation.predict import predict
 from ggm.evaluation.predictions import Prediction, read_predictions, write_predictions
@@ -44,7 +45,6 @@ from ggm.training.runs import run_classifier, run_retriever
 from ggm.training.targets import vocabulary_of
 from ggm.training.trainer import training_device
 
-UNSEEN: Final = "unseen"
 IN_POOL: Final = "unseen-in-pool"
 NEXT_BEST: Final = (2, 3)
 """Places of the checkpoints that the paper averages over beside the best one."""

@@ -264,7 +264,7 @@ def train_scorer_command(
         typer.Option(help="Another dataset, whose hashtags are those that fit: plurals count as well."),
     ] = None,
     also_split: Annotated[str, typer.Option(help="Split of it.")] = "tuning",
-    also_weight: Annotated[float, typer.Option(help="What a post of it counts, above 0 and not 1.")] = 10.0,
+    also_weight: Annotated[float, typer.Option(help="What a post of it counts, above 0.")] = 10.0,
     cache: CacheOption = None,
 ) -> None:
     """Learn how probable it is that a candidate hashtag is right, and write the bundle with it."""

@@ -237,11 +237,6 @@ class GeneratorRecipe:
         return self.guidance in ("classifier", "cross_fitted_classifier")
 
     @property
-    def cross_fitted(self) -> bool:
-        """Whether a training post's guidance comes from what did not see it."""
-        return self.guidance in ("cross_fitted", "cross_fitted_classifier")
-
-    @property
     def end_to_end(self) -> bool:
         """Whether an encoder of frames or sound is trained, so that no features can be cached."""
         return self.train_vision or self.train_sound

@@ -67,12 +67,14 @@ class JudgedPost:
         right: As many.
         described: Whether its description was read.
         weight: What the post counts.
+        measured: Whether calibration is measured on it.
     """
 
     candidates: tuple[Candidate, ...]
     right: tuple[bool, ...]
     described: bool
     weight: float = 1.0
+    measured: bool = True
 
 
 def judged_posts(
@@ -111,18 +113,19 @@ def judged_posts(
             for post, text, candidates in zip(posts, descriptions, measured, strict=True):
                 if candidates and bool(text.strip()) == described:
                     right = _right(candidates, post.hashtags, loose=source.loose)
-                    yield JudgedPost(tuple(candidates), right, described, source.weight)
+                    yield JudgedPost(tuple(candidates), right, described, source.weight, not source.loose)
         if progress:
             progress(rows[-1] + 1, len(data))
 
 
 def _right(candidates: Sequence[Candidate], wanted: Sequence[str], *, loose: bool) -> tuple[bool, ...]:
-    fold = _singular if loose else key
+    fold = singular_key if loose else key
     known = {fold(text) for text in wanted}
     return tuple(fold(item.text) in known for item in candidates)
 
 
-def _singular(text: str) -> str:
+def singular_key(text: str) -> str:
+    """The key of a hashtag without a plural's s, to compare with hashtags that were listed as fitting."""
     folded = key(text)
     return folded[:-1] if folded.endswith("s") and not folded.endswith("ss") else folded
 
@@ -191,7 +194,7 @@ def cross_fitted_reliability(
 
     Args:
         posts: At least as many as folds; all of them are fitted on, in turns.
-        described: Which of them are measured; only those with a weight of 1 are, the others are guests.
+        described: Which of those that may be are measured.
         penalty: See `fit_scorer`.
         folds: Number of parts, 2 or more.
 
@@ -204,7 +207,7 @@ def cross_fitted_reliability(
         scorer = fit_scorer([p for row, p in enumerate(posts) if row % folds != fold], penalty=penalty)
         weights = scorer.described if described else scorer.silent
         for post in posts[fold::folds]:
-            if post.described == described and post.weight == 1:
+            if post.described == described and post.measured:
                 probabilities += weights.probabilities(measures_of(post.candidates)).tolist()
                 outcomes += post.right
     return reliability(probabilities, outcomes)
@@ -224,7 +227,7 @@ def run_scorer(
 
     Args:
         bundle: With a generator; a shipped one's name, or a folder.
-        sources: Posts to fit on; calibration is measured on those with a weight of 1.
+        sources: Posts to fit on; calibration is measured on those that aren't loose.
         out: Folder of the new bundle.
         penalty: See `fit_scorer`.
         cache: See `open_features`.
