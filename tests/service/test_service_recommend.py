@@ -130,7 +130,9 @@ def test_what_is_no_video(client: TestClient, clips: list[Path], tmp_path: Path)
     empty = tmp_path / "empty.mp4"
     empty.touch()
     refused(send(client, empty), 422, "no_video")
-    refused(client.post("/v1/recommend", data={"description": "x"}, files={"other": b"x"}), 422, "invalid_request")
+    refused(
+        client.post("/v1/recommend", data={"description": "x"}, files={"other": b"x"}), 422, "invalid_request"
+    )
     refused(client.post("/v1/recommend", content=b"x"), 415, "unsupported_media_type")
     refused(client.post("/v1/recommend", json={}), 415, "unsupported_media_type")
     form = {"Content-Type": "multipart/form-data; boundary=abc"}
@@ -174,7 +176,15 @@ def test_paths_below_the_roots_alone(started: Started, clips: list[Path], tmp_pa
 
     assert ask("clip.mp4").status_code == 200
     assert ask(str(root / "clip.mp4")).status_code == 200
-    for path in ("../outside.mp4", str(tmp_path / "outside.mp4"), "link.mp4", "nothing.mp4", ".", "a\0b", "/etc/passwd"):
+    for path in (
+        "../outside.mp4",
+        str(tmp_path / "outside.mp4"),
+        "link.mp4",
+        "nothing.mp4",
+        ".",
+        "a\0b",
+        "/etc/passwd",
+    ):
         refused(ask(path), 404, "video_not_found")
     both = {"path": (None, "clip.mp4"), "video": ("a.mp4", clips[0].read_bytes())}
     refused(client.post("/v1/recommend", files=both), 422, "no_video")
@@ -192,7 +202,9 @@ def test_a_batch_of_files(client: TestClient, clips: list[Path], tmp_path: Path)
     assert answer.status_code == 200, answer.text
     first, second, third = answer.json()["items"]
     alone = send(client, clips[0], description="first snow").json()
-    assert [one["hashtag"] for one in first["result"]["hashtags"]] == [one["hashtag"] for one in alone["hashtags"]]
+    assert [one["hashtag"] for one in first["result"]["hashtags"]] == [
+        one["hashtag"] for one in alone["hashtags"]
+    ]
     assert second["error"]["code"] == "not_a_video"
     assert set(second) == {"error"}
     assert len(third["result"]["hashtags"]) == 1
