@@ -169,14 +169,12 @@ class RecommendQueue:
             self._closed = True
         for _ in range(self._settings.decoders):
             self._waiting.put(None)
-        *decoders, model = self._threads or [None]
-        for thread in decoders:
-            if thread is not None:
-                thread.join()
+        threads, self._threads = self._threads, []
+        for thread in threads[:-1]:
+            thread.join()
         self._decoded.put(None)
-        if model is not None:
-            model.join()
-        self._threads = []
+        for thread in threads[-1:]:
+            thread.join()
         self._workers.close()
         self._refuse_rest()
 

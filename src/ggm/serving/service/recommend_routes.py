@@ -84,7 +84,7 @@ def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
         app: To this.
         errors: How refusals are described.
     """
-    with_events = {
+    with_events: dict[int | str, dict[str, Any]] = {
         200: {
             "description": "Hashtags; or, if asked for, events: `progress`, then a `result` or an `error`.",
             "content": {_EVENTS: {"schema": {"type": "string"}}},
@@ -228,9 +228,10 @@ async def _item_answer(
 async def _awaited(request: Request, job: Job) -> Answer:
     """The answer, unless the client goes before it comes."""
     answer = asyncio.wrap_future(job.answer)
-    gone = asyncio.ensure_future(_gone(request))
+    gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(request))
+    waited: set[asyncio.Future[Any]] = {answer, gone}
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             raise Refusal(408, "client_gone", "the connection was closed before the answer came")
         return answer.result()
@@ -397,7 +398,7 @@ def _path_of(item: schemas.Item, service: Service) -> Path | Refusal:
 
 
 def _wish(options: schemas.Options, service: Service) -> Wish:
-    named = {
+    named: dict[str, Any] = {
         name: value
         for name in ("min_score", "platform", "novel")
         if name in options.model_fields_set and (value := getattr(options, name)) is not None
