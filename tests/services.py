@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 
 import ggm
 from ggm.serving.service.app import App
+from ggm.serving.service.server import ServiceServer
 
 Started = Callable[..., tuple[TestClient, App]]
+Serving = Callable[..., ServiceServer]
 
 
 def send(client: TestClient, path: Path, *, query: str = "", **fields: Any) -> Any:
@@ -41,6 +43,8 @@ def events(text: str) -> list[tuple[str, Any]]:
     """Server-sent events: their names and values."""
     found = []
     for block in text.strip().split("\n\n"):
+        if block.startswith(":"):
+            continue  # a comment, by which a slow answer shows that it is alive
         fields = dict(line.split(": ", 1) for line in block.splitlines())
         found.append((fields["event"], json.loads(fields["data"])))
     return found
@@ -70,7 +74,7 @@ class ServiceProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("serving at http"):
-            self.process.kill()
+            self.__exit__()
             raise AssertionError(f"{line}\n{log.read_text()}")
         self.url = line.split()[2].rstrip(";/")
         self.port = int(self.url.rpartition(":")[2])

@@ -27,7 +27,7 @@ from ggm.errors import (
 from ggm.generator.decoding import DecodingConfig, generate, score_hashtags
 from ggm.hashtags import Vocabulary
 from ggm.ranking import RankingConfig
-from ggm.recommend import MAX_DESCRIPTION_CHARACTERS, Recommender
+from ggm.recommend import MAX_DESCRIPTION_CHARACTERS, DecodedPost, Recommender
 from ggm.records import GeneratedHashtag, Guidance, Recommendation
 from ggm.scorer import MEASURES, Scorer, Weights
 from systems import HASHTAGS, random_bundle
@@ -517,3 +517,51 @@ def test_no_more_than_fit(recommender: Recommender, clips: list[Path]) -> None:
     assert len(best.hashtags) == 3
     assert fitting.hashtags == best.hashtags[:1]
     assert fitting.hashtags[0].score > 0.99
+
+
+# Decoded posts, several at once
+
+
+def test_posts_together_get_what_each_gets_alone(bundle: Bundle, clips: list[Path]) -> None:
+    from ggm.policy import Policy
+
+    with Recommender(bundle) as recommender:
+        posts = [
+            DecodedPost(recommender.decode(clips[0]), "first snow", "a"),
+            DecodedPost(recommender.decode(clips[1]), "", "b", top=2),
+            DecodedPost(recommender.decode(clips[2]), "a cat #dog", "c", policy=Policy(novel="forbid")),
+            DecodedPost(recommender.decode(clips[3]), "", "d", decoding=DecodingConfig(num_beams=1)),
+            DecodedPost(recommender.decode(clips[0]), "", "e", policy=Policy(block=("cat", "dog", "s*"))),
+        ]
+        stages: list[str] = []
+        together = recommender.recommend_decoded(posts, on_stage=stages.append)
+        alone = [recommender.recommend_decoded([post])[0] for post in posts]
+    assert stages == ["features", "retrieve", "generate"]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.video, one.description, one.notices) == (other.video, other.description, other.notices)
+        assert [item.text for item in one.hashtags] == [item.text for item in other.hashtags]
+        assert [item.source for item in one.hashtags] == [item.source for item in other.hashtags]
+        for item, wanted in zip(one.hashtags, other.hashtags, strict=True):
+            assert item.score == pytest.approx(wanted.score, abs=1e-4)
+        assert one.guidance.texts == other.guidance.texts
+        assert [change.text for change in one.changes] == [change.text for change in other.changes]
+        assert list(one.seconds) == ["features", "retrieve", "generate", "total"]
+    assert len(together[1].hashtags) == 2
+    assert not any(item.source == "novel" for item in together[2].hashtags)
+    assert not any(item.text.lower().startswith("s") for item in together[4].hashtags)
+
+
+def test_a_decoded_post_is_answered_as_its_file_is(recommender: Recommender, clips: list[Path]) -> None:
+    (answer,) = recommender.recommend_decoded(
+        [DecodedPost(recommender.decode(clips[0]), "snow", str(clips[0]))]
+    )
+    assert content(answer) == content(recommender.recommend(clips[0], "snow"))
+    assert recommender.recommend_decoded([]) == []
+
+
+def test_what_decoded_posts_cant_have(recommender: Recommender, clips: list[Path]) -> None:
+    video = recommender.decode(clips[0])
+    with pytest.raises(ValueError, match="top must be at least 1"):
+        DecodedPost(video, top=0)
+    with pytest.raises(BundleError, match="has no scorer"):
+        recommender.recommend_decoded([DecodedPost(video, fitting=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,8 +15,9 @@ from ggm.bundle import Bundle
 from ggm.pool import LivingPool
 from ggm.recommend import Recommender
 from ggm.serving.service.app import create_app
+from ggm.serving.service.server import ServiceServer
 from ggm.serving.service.settings import ServiceSettings
-from services import Started
+from services import Serving, Started
 from systems import random_bundle
 
 
@@ -55,3 +57,22 @@ def client(started: Started) -> TestClient:
 def living(bundle: Bundle, tmp_path: Path) -> Iterator[LivingPool]:
     with LivingPool.create(tmp_path / "pool", bundle.pool, embed=bundle.embed_hashtags) as pool:
         yield pool
+
+
+@pytest.fixture
+def serve(bundle: Bundle) -> Iterator[Serving]:
+    """Starts services that listen on a port, in threads of this process."""
+    with ExitStack() as held:
+
+        def start(*, pool: LivingPool | None = None, **settings: Any) -> ServiceServer:
+            chosen = bundle if pool is None else bundle.with_pool(pool)
+            recommender = held.enter_context(Recommender(chosen))
+            app = create_app(recommender, ServiceSettings(decoders=1, **settings))
+            server = held.enter_context(ServiceServer(app, port=0))
+            thread = threading.Thread(target=server.run)
+            held.callback(thread.join, 60)
+            held.callback(server.stop)
+            thread.start()
+            return server
+
+        yield start

@@ -65,9 +65,8 @@ def kill_decoders(service: ServiceProcess, clips: list[Path], times: int) -> Non
         while not ended.is_set():
             answer = ask(service, clip)
             # A video whose second process is killed as well can't be told from one that kills.
-            assert answer.status_code == 200 or answer.json()["error"]["code"] == "decoding_gave_up", (
-                answer.text
-            )
+            if answer.status_code != 200:
+                assert answer.json()["error"]["code"] in ("decoding_gave_up", "decoding_unavailable")
             count += answer.status_code == 200
         return count
 

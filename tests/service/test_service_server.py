@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ggm.bundle import Bundle
-from ggm.recommend import Recommender
 from ggm.serving.service import server as serving
-from ggm.serving.service.app import create_app
 from ggm.serving.service.server import ServiceServer
-from ggm.serving.service.settings import ServiceSettings
-
-Serving = Callable[..., ServiceServer]
-
-
-@pytest.fixture
-def serve(bundle: Bundle) -> Iterator[Serving]:
-    with ExitStack() as held:
-
-        def start(**settings: Any) -> ServiceServer:
-            recommender = held.enter_context(Recommender(bundle))
-            app = create_app(recommender, ServiceSettings(decoders=1, **settings))
-            server = held.enter_context(ServiceServer(app, port=0))
-            thread = threading.Thread(target=server.run)
-            held.callback(thread.join, 60)
-            held.callback(server.stop)
-            thread.start()
-            return server
-
-        yield start
+from services import Serving
 
 
 @contextmanager
@@ -83,7 +60,7 @@ def form(video: bytes) -> tuple[bytes, str]:
     "sent",
     [
         b"nonsense\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000,
         b"GET / HTTP/1.1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -156,7 +133,7 @@ def test_what_comes_after_a_refusal_is_read_for_a_moment(
     server = serve()
     with connection(server) as wire:
         wire.sendall(head("POST", "/nothing", Content_Type="text/plain", Content_Length="1000000000"))
-        assert read_answer(wire)[0] == 404
+        assert read_answer(wire)[0] == 413
         deadline = time.monotonic() + 60
         with suppress(ConnectionError):
             while time.monotonic() < deadline:

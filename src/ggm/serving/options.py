@@ -33,8 +33,9 @@ CacheSizeOption = Annotated[
     ),
 ]
 
-BytesOption = Annotated[
-    int, typer.Option(parser=_bytes, metavar="SIZE", help="Size of a video, such as 200MB.")
+UploadOption = Annotated[
+    int | None,
+    typer.Option(parser=_bytes, metavar="SIZE", help="Largest video, such as 50MB; 200MB by default."),
 ]
 
 PolicyOption = Annotated[

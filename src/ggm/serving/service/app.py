@@ -16,7 +16,7 @@ from ggm.policy import platforms
 from ggm.recommend import Recommender
 from ggm.serving.service import pool_routes, recommend_routes, schemas
 from ggm.serving.service.access import Access
-from ggm.serving.service.errors import CODES_OF_STATUS, Refusal, internal_error
+from ggm.serving.service.errors import CODES_OF_STATUS, Refusal, client_gone, internal_error
 from ggm.serving.service.folder import upload_folder
 from ggm.serving.service.guard import Guard
 from ggm.serving.service.keys import KeyFile
@@ -30,6 +30,7 @@ try:
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 except ImportError as error:
     raise MissingDependencyError("the service needs fastapi: pip install 'ggm[serve]'") from error
 
@@ -233,12 +234,16 @@ def _add_errors(api: FastAPI) -> None:
             message = f"this address takes {' and '.join(allowed)}"
         return answer(request, Refusal(error.status_code, code, message, headers=headers))
 
+    async def on_gone(request: Request, _: Exception) -> Response:
+        return answer(request, client_gone())
+
     async def on_bug(request: Request, _: Exception) -> Response:
         return answer(request, internal_error())
 
     api.add_exception_handler(Refusal, on_refusal)
     api.add_exception_handler(RequestValidationError, on_invalid)
     api.add_exception_handler(HTTPException, on_http)
+    api.add_exception_handler(ClientDisconnect, on_gone)
     api.add_exception_handler(Exception, on_bug)
 
 

@@ -61,6 +61,11 @@ class Refusal(Exception):  # noqa: N818 - not every refusal is an error of someb
         return {"error": self.body(request_id)["error"] | {"status": self.status} | wait}
 
 
+def client_gone() -> Refusal:
+    """Nobody reads this; the log does."""
+    return Refusal(408, "client_gone", "the connection was closed before the answer came")
+
+
 def internal_error() -> Refusal:
     """A bug of ours; the log has its place, under the request's id."""
     return Refusal(500, "internal_error", "something went wrong in the service; its log says where")

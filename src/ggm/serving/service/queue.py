@@ -156,6 +156,8 @@ class RecommendQueue:
 
     def start(self) -> None:
         """Begin; decoding processes start, so that the first request doesn't wait for them."""
+        with self._lock:
+            self._closed = False
         jobs = [self._decode_forever] * self._settings.decoders + [self._recommend_forever]
         for number, job in enumerate(jobs):
             thread = threading.Thread(target=job, name=f"ggm-serve-{number}", daemon=True)
@@ -167,14 +169,15 @@ class RecommendQueue:
         """End; what waits is refused."""
         with self._lock:
             self._closed = True
-        for _ in range(self._settings.decoders):
-            self._waiting.put(None)
         threads, self._threads = self._threads, []
-        for thread in threads[:-1]:
-            thread.join()
-        self._decoded.put(None)
-        for thread in threads[-1:]:
-            thread.join()
+        if threads:
+            *decoders, model = threads
+            for _ in decoders:
+                self._waiting.put(None)
+            for thread in decoders:
+                thread.join()
+            self._decoded.put(None)
+            model.join()
         self._workers.close()
         self._refuse_rest()
 
@@ -271,10 +274,11 @@ class RecommendQueue:
                     short_side=extractor.short_side,
                     sound_rate_hz=extractor.sound_rate_hz,
                 )
-            except MediaTimeoutError:
+            except MediaError as error:
                 # The process died, which need not be the video's fault: another one tries once more.
+                died = type(error) in (MediaError, MediaTimeoutError)
                 early = time.monotonic() - started < _EARLY * self._settings.decode_seconds
-                if attempt == 2 or not early:
+                if attempt == 2 or not (died and early):
                     raise
                 self._metrics.decoder_deaths.inc()
         raise AssertionError

@@ -14,7 +14,7 @@ from ggm.errors import ConfigError, MissingDependencyError
 from ggm.recommend import MAX_DESCRIPTION_CHARACTERS
 from ggm.serving.service import schemas
 from ggm.serving.service.answers import NO_HISTORY, recommended
-from ggm.serving.service.errors import Refusal
+from ggm.serving.service.errors import Refusal, client_gone
 from ggm.serving.service.guard import MAX_TEXT_BYTES
 from ggm.serving.service.queue import Answer, Job, Stage
 from ggm.serving.service.state import Service
@@ -233,7 +233,7 @@ async def _awaited(request: Request, job: Job) -> Answer:
     try:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
-            raise Refusal(408, "client_gone", "the connection was closed before the answer came")
+            raise client_gone()
         return answer.result()
     finally:
         gone.cancel()
