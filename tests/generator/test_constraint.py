@@ -308,7 +308,7 @@ def test_a_pool_of_all_that_would_be_written_changes_nothing(
                 encoder_outputs=BaseModelOutput(last_hidden_state=generator.encode(batch).states),
                 attention_mask=batch.attention_mask,
                 generation_config=decoding_module._generation_config(
-                    generator, decoding, constrained=only is not None
+                    generator, decoding, banned=only is None
                 ),
                 logits_processor=LogitsProcessorList(
                     [*decoding_module._processors(generator, decoding, only), *more]

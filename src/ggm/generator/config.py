@@ -30,6 +30,7 @@ class GeneratorConfig:
         max_target_tokens: Longest target, its end token included.
         top_k: Most guidance hashtags that are read (the paper's best is 50); 0 for none.
         split_words: Whether hashtags are written as words: ``cold weather`` for ``coldweather``.
+        pointer: Whether guidance hashtags can be copied as a whole (see `GuidancePointer`); not in the paper.
         inputs: What is read. ``both`` is the paper's model; ``description`` leaves the video out (its
             baseline BART); with ``video`` the decoder attends to the frames' tokens themselves, and no
             text is read (its baseline TrOCR-FiD).
@@ -51,6 +52,7 @@ class GeneratorConfig:
     top_k: int = 50
     split_words: bool = True
     inputs: GeneratorInputs = "both"
+    pointer: bool = False
 
     def __post_init__(self) -> None:
         least_values = {
@@ -73,6 +75,8 @@ class GeneratorConfig:
         if self.inputs not in get_args(GeneratorInputs):
             options = ", ".join(get_args(GeneratorInputs))
             raise ConfigError(f"generator: inputs must be one of {options}, got {self.inputs!r}")
+        if self.pointer and (self.inputs == "video" or not self.top_k):
+            raise ConfigError("generator: a pointer needs guidance to point at")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"generator: dropout must be from 0 to below 1, got {self.dropout}")
 

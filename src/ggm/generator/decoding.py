@@ -10,14 +10,22 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, LogitsProcessorList
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from ggm.errors import ConfigError
 from ggm.generator.batch import GeneratorBatch, pad_ids
 from ggm.generator.constraint import HashtagTrie, TrieConstraint
 from ggm.generator.layout import ParsedHashtag
-from ggm.generator.model import Generator, Memory
+from ggm.generator.model import Generator, Memory, before_output
+from ggm.generator.pointer import PointerProcessor
 from ggm.hashtags import Vocabulary, key
 from ggm.records import GeneratedHashtag
 from ggm.settings import from_dict
@@ -101,13 +109,20 @@ def generate(
         return [[] for _ in range(len(batch))]  # nothing can be spelled
     with _evaluation(generator):
         memory = generator.encode(batch)
-        output = generator.text_model.generate(
-            # A new object each time: generate expands it in place to the number of beams.
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-            attention_mask=memory.mask,
-            generation_config=_generation_config(generator, decoding, constrained=only is not None),
-            logits_processor=_processors(generator, decoding, only),
-        )
+        processed = only is not None or memory.pointer is not None
+        with before_output(generator.text_model) as hidden:
+            output = generator.text_model.generate(
+                # A new object each time: generate expands it in place to the number of beams.
+                encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+                attention_mask=memory.mask,
+                generation_config=_generation_config(generator, decoding, banned=not processed),
+                logits_processor=LogitsProcessorList(
+                    [
+                        *_pointing(generator, decoding, memory, hidden, banned=only is None),
+                        *_processors(generator, decoding, only),
+                    ]
+                ),
+            )
         if decoding.num_beams == 1:
             log_probs = _token_log_probs(generator, memory, output.sequences)
             return [
@@ -178,26 +193,33 @@ def score_hashtags(
         memory = generator.encode(batch)
         device = memory.states.device
         start = torch.full((len(batch), 1), generator.decoder_start_token_id, device=device)
-        output = generator.text_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-            attention_mask=memory.mask,
-            decoder_input_ids=start,
-            use_cache=True,
-        )
-        first = output.logits[:, -1].float().log_softmax(dim=-1)  # (B, vocabulary)
+        with before_output(generator.text_model) as hidden:
+            output = generator.text_model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+                attention_mask=memory.mask,
+                decoder_input_ids=start,
+                use_cache=True,
+            )
+        first = generator.next_log_probs(
+            output.logits, hidden, memory, posts=range(len(batch)), ids=[()] * len(batch)
+        )[:, -1]  # (B, vocabulary)
         for offset in range(0, len(rows), max_rows):
             chunk = rows[offset : offset + max_rows]
             posts = torch.tensor([row.post for row in chunk], device=device)
             ids, mask = pad_ids([row.ids for row in chunk], padding=generator.pad_token_id)
             ids, mask = ids.to(device), mask.to(device)  # (R, L), the candidates of one chunk
-            logits = generator.text_model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=memory.states[posts]),
-                attention_mask=memory.mask[posts],
-                decoder_input_ids=ids,
-                cache=_select(output.cache, posts),
-                use_cache=True,
-            ).logits
-            values: list[float] = _candidate_log_probs(generator, first[posts], logits, ids, mask).tolist()
+            with before_output(generator.text_model) as hidden:
+                logits = generator.text_model(
+                    encoder_outputs=BaseModelOutput(last_hidden_state=memory.states[posts]),
+                    attention_mask=memory.mask[posts],
+                    decoder_input_ids=ids,
+                    cache=_select(output.cache, posts),
+                    use_cache=True,
+                ).logits
+            log_probs = generator.next_log_probs(
+                logits, hidden, memory, posts=posts.tolist(), ids=ids.tolist(), skip=1
+            )
+            values: list[float] = _candidate_log_probs(generator, first[posts], log_probs, ids, mask).tolist()
             for row, value in zip(chunk, values, strict=True):
                 scores[row.post][row.place] = value
     return scores
@@ -213,18 +235,17 @@ class _Candidate:
 
 
 def _candidate_log_probs(
-    generator: Generator, first: Tensor, logits: Tensor, ids: Tensor, mask: Tensor
+    generator: Generator, first: Tensor, log_probs: Tensor, ids: Tensor, mask: Tensor
 ) -> Tensor:
     """Sum of token log-probabilities and that of an ending: (R,).
 
     Args:
         generator: For its separator and end.
         first: (R, vocabulary), log-probabilities of the first token.
-        logits: (R, L, vocabulary), after each token of the candidate.
+        log_probs: (R, L, vocabulary), after each token of the candidate.
         ids: (R, L), its tokens.
         mask: bool (R, L), true for its real tokens.
     """
-    log_probs = logits.float().log_softmax(dim=-1)
     inner = log_probs[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]  # (R, L - 1)
     total = first.gather(1, ids[:, :1])[:, 0] + (inner * mask[:, 1:]).sum(dim=1)
     last = log_probs[torch.arange(len(ids), device=ids.device), mask.sum(dim=1) - 1]  # (R, vocabulary)
@@ -242,6 +263,20 @@ def _select(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
             selected.update(layer.keys[rows], layer.values[rows], index)
         parts.append(selected)
     return EncoderDecoderCache(*parts)
+
+
+def _pointing(
+    generator: Generator, decoding: DecodingConfig, memory: Memory, hidden: list[Tensor], *, banned: bool
+) -> list[LogitsProcessor]:
+    """The pointer comes first, since it replaces the distribution; then what takes away from it."""
+    if generator.pointer is None or memory.pointer is None:
+        return []
+    pointer = PointerProcessor(
+        generator.pointer, memory.pointer, hidden=lambda: hidden[0][:, -1], num_beams=decoding.num_beams
+    )
+    if not (banned and decoding.no_repeat_ngram_size):
+        return [pointer]
+    return [pointer, NoRepeatNGramLogitsProcessor(decoding.no_repeat_ngram_size)]
 
 
 def _processors(
@@ -275,7 +310,7 @@ def _read(
     return list(found.values())
 
 
-def _generation_config(generator: Generator, decoding: DecodingConfig, *, constrained: bool) -> Any:
+def _generation_config(generator: Generator, decoding: DecodingConfig, *, banned: bool) -> Any:
     beams: dict[str, Any] = {}
     if decoding.num_beams > 1:
         beams = {"length_penalty": decoding.length_penalty, "early_stopping": False}
@@ -284,7 +319,7 @@ def _generation_config(generator: Generator, decoding: DecodingConfig, *, constr
         num_beams=decoding.num_beams,
         num_return_sequences=decoding.num_beams,
         max_new_tokens=decoding.max_new_tokens,
-        no_repeat_ngram_size=0 if constrained else decoding.no_repeat_ngram_size,
+        no_repeat_ngram_size=decoding.no_repeat_ngram_size if banned else 0,
         do_sample=False,
         use_cache=True,
         decoder_start_token_id=generator.decoder_start_token_id,
@@ -299,13 +334,7 @@ def _generation_config(generator: Generator, decoding: DecodingConfig, *, constr
 
 def _token_log_probs(generator: Generator, memory: Memory, sequences: Tensor) -> Tensor:
     """Log-probability of each token but the first, given those before it: (B, L - 1)."""
-    logits = generator.text_model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-        attention_mask=memory.mask,
-        decoder_input_ids=sequences[:, :-1],
-        use_cache=False,
-    ).logits
-    log_probs: Tensor = logits.float().log_softmax(dim=-1)
+    log_probs: Tensor = generator.decode(memory, sequences[:, :-1]).float().log_softmax(dim=-1)
     return log_probs.gather(2, sequences[:, 1:, None])[:, :, 0]
 
 
