@@ -33,7 +33,7 @@ POLICY = (
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# What the compact bundle says of examples/coffee.mp4 and "First cup of the day"; `novel` shows what it didn't.
+# What the compact bundle says of examples/coffee.mp4 and "First cup of the day", and one that it didn't coin.
 HASHTAGS: list[dict[str, Any]] = [
     {"hashtag": "beverage", "score": 0.70, "source": "guidance", "known": True, "novel": False},
     {"hashtag": "cup", "score": 0.60, "source": "guidance", "known": True, "novel": False},
@@ -80,7 +80,7 @@ class Posted:
     """What one request brought."""
 
     video_name: str
-    video: bytes
+    video: bytes = field(repr=False)
     video_type: str
     description: str
     history: list[str]
@@ -216,9 +216,7 @@ class StandIn:
             return refused
         offset, limit = int(query.get("offset", 0)), int(query.get("limit", 20))
         if "meaning" in query:
-            near = [
-                {"hashtag": text, "similarity": 0.6 - index / 20} for index, text in enumerate(POOL[5:9])
-            ]
+            near = [{"hashtag": text, "similarity": 0.6 - index / 20} for index, text in enumerate(POOL[5:9])]
             return JSONResponse({"hashtags": near, "total": len(near)})
         found = [text for text in POOL if text.startswith(query.get("prefix", ""))]
         rows = [{"hashtag": text, "uses": 10 * len(text)} for text in found[offset : offset + limit]]
