@@ -47,9 +47,15 @@ def stand_in() -> Iterator[Any]:
 
 
 @pytest.fixture
-def address(request: pytest.FixtureRequest) -> str:
-    """Where the page is: of the stand-in, or of the service that GGM_PAGE_URL names."""
-    url: str = os.environ.get("GGM_PAGE_URL") or request.getfixturevalue("stand_in").url
+def service(request: pytest.FixtureRequest) -> Any:
+    """The stand-in, or None where GGM_PAGE_URL names another service."""
+    return None if os.environ.get("GGM_PAGE_URL") else request.getfixturevalue("stand_in")
+
+
+@pytest.fixture
+def address(service: Any) -> str:
+    """Where the page is."""
+    url: str = os.environ["GGM_PAGE_URL"] if service is None else service.url
     return url.rstrip("/") + "/"
 
 

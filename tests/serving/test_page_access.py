@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 import ggm
-from page_service import StandIn, refusal
+from page_service import Posted, StandIn, recorded, refusal
 
 COFFEE = Path(ggm.__file__).parents[2] / "examples" / "coffee.mp4"
 
@@ -52,11 +53,13 @@ CONTRASTS = """() => {
 }"""
 
 
-def to_start(page: Any, service: StandIn) -> None:
+def to_start(page: Any, service: StandIn | None) -> None:
     expect(page.locator("#empty")).to_be_visible()
 
 
-def to_working(page: Any, service: StandIn) -> None:
+def to_working(page: Any, service: StandIn | None) -> None:
+    if service is None:
+        pytest.skip("needs the stand-in, which takes its time")
     service.step_seconds = 2
     page.set_input_files("#file", COFFEE)
     page.fill("#description", "First cup #day")
@@ -66,29 +69,22 @@ def to_working(page: Any, service: StandIn) -> None:
     )
 
 
-def to_failed(page: Any, service: StandIn) -> None:
+def to_failed(page: Any, service: StandIn | None) -> None:
+    if service is None:
+        pytest.skip("needs the stand-in, which refuses")
     service.refusals = [refusal(429, "busy", "Others are first.", retry_after=99)]
     page.set_input_files("#file", COFFEE)
     page.click("#submit")
     expect(page.locator("#failed")).to_be_visible()
 
 
-def to_result(page: Any, service: StandIn) -> None:
-    service.step_seconds = 0
-    recorded = service.answer
-
-    def flagged(posted: Any) -> dict[str, Any]:
-        answer = recorded(posted)
-        answer["hashtags"][-1]["flagged"] = True
-        return {**answer, "notices": ["2 packets were damaged and skipped"]}
-
-    service.answer = flagged
+def to_result(page: Any, service: StandIn | None) -> None:
+    if service is not None:
+        service.step_seconds, service.answer = 0, flagged
     page.set_input_files("#file", COFFEE)
     page.fill("#description", "First cup #day")
-    page.select_option("#platform", "threads")
-    page.select_option("#platform", "")
     page.click("#submit")
-    expect(page.locator("#result")).to_be_visible()
+    expect(page.locator("#result")).to_be_visible(timeout=60_000)
     page.fill("#add-text", "a" * 60)
     page.press("#add-text", "Enter")
     page.select_option("#platform", "threads")
@@ -99,26 +95,32 @@ def to_result(page: Any, service: StandIn) -> None:
     expect(page.locator("#count-hashtags")).to_have_class("limit numbers over")
 
 
-def to_pool(page: Any, service: StandIn) -> None:
+def flagged(posted: Posted) -> dict[str, Any]:
+    """An answer with all that can be in one."""
+    answer = recorded(posted)
+    answer["hashtags"][-1]["flagged"] = True
+    return {**answer, "notices": ["2 packets were damaged and skipped"]}
+
+
+def to_pool(page: Any, service: StandIn | None) -> None:
     page.click("nav >> text=Explore")
-    page.fill("#pool-text", "snow")
-    expect(page.locator("#pool-results li")).to_have_count(4)
-    expect(page.locator("#trends li")).to_have_count(2)
+    page.fill("#pool-text", "s")
+    expect(page.locator("#pool-status")).to_contain_text("found")
+    expect(page.locator("#trends-status")).not_to_have_text("Looking …")
 
 
-def to_key(page: Any, service: StandIn) -> None:
+def to_key(page: Any, service: StandIn | None) -> None:
     page.click("#key-open")
     expect(page.locator("#key-dialog")).to_be_visible()
 
 
-STATES = [to_start, to_working, to_failed, to_result, to_pool, to_key]
+Reach = Callable[[Any, StandIn | None], None]
+STATES: list[Reach] = [to_start, to_working, to_failed, to_result, to_pool, to_key]
 
 
 @pytest.mark.parametrize("reach", STATES)
-def test_it_can_be_read_and_named(
-    page: Any, stand_in: StandIn, reach: Callable[[Any, StandIn], None]
-) -> None:
-    reach(page, stand_in)
+def test_it_can_be_read_and_named(page: Any, service: StandIn | None, reach: Reach) -> None:
+    reach(page, service)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         contrasts = page.evaluate(CONTRASTS)
@@ -143,8 +145,8 @@ def test_it_can_be_read_and_named(
 
 @pytest.mark.skipif("GGM_AXE" not in os.environ, reason="GGM_AXE doesn't name axe.min.js of npm's axe-core")
 @pytest.mark.parametrize("reach", STATES)
-def test_axe_finds_nothing(page: Any, stand_in: StandIn, reach: Callable[[Any, StandIn], None]) -> None:
-    reach(page, stand_in)
+def test_axe_finds_nothing(page: Any, service: StandIn | None, reach: Reach) -> None:
+    reach(page, service)
     page.evaluate(Path(os.environ["GGM_AXE"]).read_text("utf-8") + "; 0")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -170,7 +172,7 @@ def unnamed(page: Any) -> list[Any]:
     ]
 
 
-def test_landmarks_and_what_is_read_out(page: Any, stand_in: StandIn) -> None:
+def test_landmarks_and_what_is_read_out(page: Any, service: StandIn | None) -> None:
     for role, name in (
         ("banner", None), ("main", None), ("contentinfo", None), ("navigation", "Views"),
         ("form", "Your video"), ("region", "Suggestions"),
@@ -182,17 +184,17 @@ def test_landmarks_and_what_is_read_out(page: Any, stand_in: StandIn) -> None:
     page.set_input_files("#file", COFFEE)
     expect(page.locator("#status")).to_have_text("coffee.mp4 is ready")
     page.click("#submit")
-    expect(page.locator("#status")).to_have_text("7 hashtags suggested")
-    box = page.get_by_role("checkbox", name="#beverage 70 % sure, Guidance")
-    assert box.is_checked()
+    expect(page.locator("#status")).to_have_text(re.compile(r"\d+ hashtags? suggested"), timeout=60_000)
+    box = page.get_by_role("checkbox", name=re.compile(r"^#\w+ (< )?\d+ % sure, \w+"))
+    assert box.first.is_checked()
     page.click("nav >> text=Explore")
     assert page.get_by_role("search").count() == 1
     assert page.title() == "Hashtag pool · ggm"
     assert page.get_by_role("link", name="Explore").get_attribute("aria-current") == "page"
 
 
-def test_the_focus_is_always_seen(page: Any, stand_in: StandIn) -> None:
-    to_result(page, stand_in)
+def test_the_focus_is_always_seen(page: Any, service: StandIn | None) -> None:
+    to_result(page, service)
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.locator(".brand").focus()
     passed = 0
@@ -206,7 +208,7 @@ def test_the_focus_is_always_seen(page: Any, stand_in: StandIn) -> None:
           };
           // Within a video the browser's own controls have the focus, and show it.
           const isInner = here.matches('video:not(:focus-visible)');
-          return [here.id || here.textContent || here.tagName,
+          return [here === document.body ? 'BODY' : here.id || here.textContent || here.tagName,
                   isInner || seen(here) || seen(here.nextElementSibling)];
         }""")
         if here == "BODY" or passed > 80:
@@ -217,22 +219,21 @@ def test_the_focus_is_always_seen(page: Any, stand_in: StandIn) -> None:
 
 
 @pytest.mark.parametrize("reach", STATES)
-def test_it_fits_a_phone(page: Any, stand_in: StandIn, reach: Callable[[Any, StandIn], None]) -> None:
+def test_it_fits_a_phone(page: Any, address: str, service: StandIn | None, reach: Reach) -> None:
     for width in (360, 320):
         page.set_viewport_size({"width": width, "height": 740})
         page.goto("about:blank")
-        page.goto(stand_in.url)
-        reach(page, stand_in)
+        page.goto(address)
+        reach(page, service)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         out = page.evaluate("""width => [...document.querySelectorAll('body *')]
           .filter(e => e.checkVisibility() && !e.closest('.unseen, .skip, video'))
           .filter(e => e.getBoundingClientRect().right > width + 0.5)
           .map(e => e.outerHTML.slice(0, 80))""", width)  # fmt: skip
         assert out == []
-        stand_in.answer = StandIn().answer
 
 
-def test_colours_follow_the_system_or_the_switch(page: Any, stand_in: StandIn) -> None:
+def test_colours_follow_the_system_or_the_switch(page: Any, service: StandIn | None) -> None:
     def brightness() -> int:
         colour = str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         return sum(map(int, colour[4:-1].split(",")))
@@ -251,8 +252,8 @@ def test_colours_follow_the_system_or_the_switch(page: Any, stand_in: StandIn) -
     assert page.evaluate("localStorage.length") == 0
 
 
-def test_nothing_moves_for_who_asks_for_it(page: Any, stand_in: StandIn) -> None:
-    to_working(page, stand_in)
+def test_nothing_moves_for_who_asks_for_it(page: Any, service: StandIn | None) -> None:
+    to_working(page, service)
     running = "document.getAnimations().filter(a => a.playState === 'running').length"
     assert page.evaluate(running) == 0
     page.emulate_media(reduced_motion="no-preference")

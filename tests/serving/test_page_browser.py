@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +227,15 @@ def test_where_each_hashtag_comes_from(page: Any, stand_in: StandIn) -> None:
     expect(chip.locator(".near")).to_have_text("#coffee (0.43), #beverage (0.41)")
     why.click()
     expect(chip.locator(".why")).to_be_hidden()
+    page.get_by_role("button", name="Why #coffee").click()
+    expect(page.locator("#hashtags li").nth(2).locator(".why")).to_contain_text(
+        re.compile(r"Number 1 of 4 in .*, 0\.43 similar.*Closest to it there: #beverage \(0\.41\)")
+    )
 
     expect(page.locator("#changes-title")).to_have_text("What the rules changed (2)")
     page.click("#changes-title")
     assert page.locator("#changes li").all_inner_texts() == [
-        "Merged\n#drink into #drinks: it says the same as a better one (drinks)",
+        "Merged\n#drink into #drinks: it says the same as a better one",
         "Removed\n#BigSale2025: it is on the list of blocked ones (*sale*)",
     ]
     page.click("#guidance-part summary")
@@ -477,6 +482,8 @@ def test_the_pool_is_searched_and_used(page: Any, stand_in: StandIn) -> None:
     expect(page.locator("#pool-status")).to_have_text("Nothing in the pool begins with “nothing like it”.")
     page.click("nav >> text=Recommend")
     assert ticked(page) == ["#snowman"]
+    for part in ("frames-part", "changes-part", "guidance-part", "nothing"):
+        expect(page.locator(f"#{part}")).to_be_hidden()
     page.go_back()
     expect(page.locator("#view-pool")).to_be_visible()
 

@@ -41,8 +41,10 @@ function panel(name) {
 function attend(heading) {
   if (document.activeElement?.matches("textarea, input:not([type=file]), select")) return;
   heading.focus({ preventScroll: true });
+  const { top } = heading.getBoundingClientRect();
+  if (top >= 0 && top < innerHeight / 2) return;
   const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-  $("answer").scrollIntoView({ block: "nearest", behavior: smooth ? "smooth" : "auto" });
+  $("answer").scrollIntoView({ block: "start", behavior: smooth ? "smooth" : "auto" });
 }
 
 async function submit() {
@@ -189,6 +191,7 @@ async function learn() {
   describePlatform();
 }
 
+if (/Mac|iPhone|iPad/.test(navigator.platform)) $("modifier").textContent = "⌘";
 setUpTheme();
 setUpHistory();
 setUpOptions();

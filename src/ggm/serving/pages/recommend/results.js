@@ -12,11 +12,13 @@ export class Results {
     this.post = post;
     this.video = video;
     this.picks = [];
+    this.guidance = [];
     this.listen();
   }
 
   show(answer) {
     const added = this.picks.filter((pick) => pick.source === "own" && pick.ticked);
+    this.guidance = answer.guidance;
     this.picks = answer.hashtags.map((hashtag) => ({ ...hashtag, ticked: !hashtag.flagged }));
     const { description, platform } = this.post();
     while (measure(description, this.ticked(), platform).hashtags.over) {
@@ -78,16 +80,16 @@ export class Results {
       h("span", { class: "hashtag", dir: "auto", text: `#${pick.text}` }),
       pick.score === undefined ? null : h("span", { class: "score numbers" }, percent(pick.score), h("span", { class: "unseen", text: " sure," })),
       ...marks);
-    const panel = h("div", { id: `why-${index}`, class: "why", hidden: true }, ...reasons(pick, source));
+    const panel = h("div", { id: `why-${index}`, class: "why", hidden: true }, ...reasons(pick, source, this.guidance));
     const button = h("button", {
       type: "button", class: "why-button", "aria-expanded": "false", "aria-controls": panel.id,
-      "aria-label": `Why #${pick.text}`, text: "Why",
+      "aria-label": `Why #${pick.text}`,
       onclick: () => {
         panel.hidden = !panel.hidden;
         button.setAttribute("aria-expanded", String(!panel.hidden));
         item.classList.toggle("open", !panel.hidden);
       },
-    });
+    }, h("span", { text: "Why" }));
     const item = h("li", { class: "chip", "data-source": pick.source, "data-text": pick.text },
       h("div", { class: "chip-line" }, box, label, button), panel);
     return item;
@@ -162,12 +164,18 @@ export class Results {
   }
 }
 
-function reasons(pick, source) {
-  const near = pick.why.length
-    ? h("p", {}, "Closest in what guided it: ", h("span", { class: "near", dir: "auto", text: pick.why.map(({ text, similarity }) => `#${text} (${similarity.toFixed(2)})`).join(", ") }))
+function reasons(pick, source, guidance) {
+  const isIt = ({ text }) => key(text) === key(pick.text);
+  const place = guidance.findIndex(isIt);
+  const there = place < 0 ? null : h("p", {
+    text: `Number ${place + 1} of ${guidance.length} in what guided the model, ${guidance[place].similarity.toFixed(2)} similar to the video.`,
+  });
+  const others = pick.why.filter((hit) => !isIt(hit));
+  const near = others.length
+    ? h("p", {}, place < 0 ? "Closest to it in what guided the model: " : "Closest to it there: ", h("span", { class: "near", dir: "auto", text: others.map(({ text, similarity }) => `#${text} (${similarity.toFixed(2)})`).join(", ") }))
     : null;
   const known = pick.novel ? h("p", { text: "It is in neither the pool nor the vocabulary." }) : null;
-  return [h("p", {}, h("strong", { text: `${source.label}. ` }), source.meaning), near, known];
+  return [h("p", {}, h("strong", { text: `${source.label}. ` }), source.meaning), there, near, known];
 }
 
 function showLimit(element, { used, most, over }, unit, isAdvice) {
@@ -191,7 +199,7 @@ function showChanges(changes) {
       h("span", { class: "changed" },
         h("span", { class: "hashtag", dir: "auto", text: `#${text}` }),
         result ? h("span", { dir: "auto", text: ` ${action === "merged" ? "into" : "to"} #${result}` }) : null,
-        h("span", { class: "hint", text: `: ${why}${reason && reason !== why ? ` (${reason})` : ""}` })));
+        h("span", { class: "hint", text: `: ${why}${reason && reason !== why && reason !== result ? ` (${reason})` : ""}` })));
   }));
 }
 
