@@ -152,6 +152,7 @@ def test_it_can_be_cancelled(page: Any, stand_in: StandIn) -> None:
 
 def test_by_keyboard_alone(context: Any, page: Any) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.on("filechooser", lambda _: None)  # from here on, since the browser takes a while to be told
     keys = page.keyboard
 
     def tab_to(identity: str) -> None:
@@ -250,16 +251,16 @@ def test_limits_of_platforms_are_counted_live(page: Any, stand_in: StandIn) -> N
     expect(page.locator("#platform-note")).to_have_text(
         "2 hashtags recommended, 280 characters with the text"
     )
-    expect(page.locator("#count-hashtags")).to_have_text("7 of recommended 2 hashtags, 5 too many")
-    expect(page.locator("#status")).to_have_text("7 of recommended 2 hashtags, 5 too many")
+    expect(page.locator("#count-hashtags")).to_have_text("7 of 2 recommended hashtags, 5 too many")
+    expect(page.locator("#status")).to_have_text("7 of 2 recommended hashtags, 5 too many")
     page.click("#tick-none")
-    expect(page.locator("#count-hashtags")).to_have_text("0 of recommended 2 hashtags")
+    expect(page.locator("#count-hashtags")).to_have_text("0 of 2 recommended hashtags")
     expect(page.locator("#copy")).to_have_attribute("aria-disabled", "true")
     page.locator("#pick-0").check()
     # "First cup of the day #beverage"
     expect(page.locator("#count-characters")).to_have_text("30 of 280 characters")
     page.fill("#description", "First cup of the day #Beverage #coffee")
-    expect(page.locator("#count-hashtags")).to_have_text("2 of recommended 2 hashtags")
+    expect(page.locator("#count-hashtags")).to_have_text("2 of 2 recommended hashtags")
     expect(page.locator("#count-characters")).to_have_text("38 of 280 characters")
     page.fill("#description", "a" * 275)
     expect(page.locator("#count-characters")).to_have_text("285 of 280 characters, 5 too many")

@@ -179,7 +179,7 @@ function reasons(pick, source, guidance) {
 }
 
 function showLimit(element, { used, most, over }, unit, isAdvice) {
-  const of = most === null ? plural(used, unit) : `${number(used)} of ${isAdvice ? "recommended " : ""}${plural(most, unit)}`;
+  const of = most === null ? plural(used, unit) : `${number(used)} of ${plural(most, isAdvice ? `recommended ${unit}` : unit)}`;
   const text = over ? `${of}, ${number(over)} too many` : of;
   if (element.textContent === text) return;
   element.textContent = text;
