@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "candidates": {*STAGES, "bundle"},
     "recommend": {*STAGES, "bundle", "candidates", "policy", "pool"},
     "plots": set(),
-    "corpus": {"media", "scenes", "plots"},
+    "corpus": {"media", "scenes", "plots", "policy"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
     "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
     "reproduce": {*STAGES, "bundle", "model_info", "corpus", "training", "evaluation", "plots"},

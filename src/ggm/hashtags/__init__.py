@@ -7,7 +7,7 @@
 from ggm.hashtags.canonical import MAX_LENGTH, key, normalise, same
 from ggm.hashtags.caption import ParsedCaption, parse_caption
 from ggm.hashtags.vocabulary import Vocabulary
-from ggm.hashtags.words import display_form, english_words, split_words
+from ggm.hashtags.words import display_form, english_words, split_words, word_ranks
 
 __all__ = [
     "MAX_LENGTH",
@@ -20,4 +20,5 @@ __all__ = [
     "parse_caption",
     "same",
     "split_words",
+    "word_ranks",
 ]
