@@ -75,6 +75,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
+    "emoji": ("ggm.hashtags.emoji_words",),
     "glin_profanity": ("ggm.policy.harmful",),
     "matplotlib": ("ggm.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
@@ -216,7 +217,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity",
+    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity", "emoji",
 )  # fmt: skip
 
 
