@@ -1,10 +1,12 @@
 """What is made of creators' language: emoji, slang, hashtags in the text, many languages, odd characters.
 
     python benchmarks/creator_language.py FOLDER [BUNDLE] [--pool POOL] [--out FILE]
+    python benchmarks/creator_language.py FOLDER --prose
 
 `creator_language.toml` has 50 made-up descriptions, each over a clip of the tuning half that
 `everyday.py build FOLDER` makes. Printed, or written as Markdown: what the model reads, what it
-recommends, and, in capitals, which of that fits what the clip shows.
+recommends, and, in capitals, which of that fits what the clip shows. With --prose: how many
+descriptions of a dataset (its locked half aside) are not read as they are written, and which.
 """
 
 from __future__ import annotations
@@ -34,13 +36,29 @@ def cell(text: str) -> str:
     )
 
 
+def prose(folder: Path) -> None:
+    written = [
+        parse_caption(post.description).description
+        for post in load_dataset(folder).posts
+        if post.split != "locked"
+    ]
+    changed = [text for text in written if readable(text) != text]
+    print(f"{len(changed)} of {len(written):,} descriptions are changed")
+    for text in changed:
+        print(f"  {text} -> {readable(text)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("bundle", nargs="?", default="compact")
     parser.add_argument("--pool", type=Path, help="A living pool in place of the bundle's own.")
     parser.add_argument("--out", type=Path, help="File for the table, in place of standard output.")
+    parser.add_argument("--prose", action="store_true", help="Count what is changed of a dataset.")
     arguments = parser.parse_args()
+    if arguments.prose:
+        prose(arguments.folder)
+        return
     examples = tomllib.loads(EXAMPLES.read_text("utf-8"))["posts"]
     posts = {post.id: post for post in load_dataset(arguments.folder).split("tuning")}
     assert all(half_of(example["clip"]) == "tuning" for example in examples)
