@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "candidates": {*STAGES, "bundle"},
     "recommend": {*STAGES, "bundle", "candidates", "policy", "pool"},
     "plots": set(),
-    "corpus": {"media", "scenes", "plots"},
+    "corpus": {"media", "scenes", "plots", "policy"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
     "evaluation": {*STAGES, "bundle", "candidates", "recommend", "corpus"},
     "reproduce": {*STAGES, "bundle", "model_info", "corpus", "training", "evaluation", "plots"},
@@ -75,6 +75,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "datasets": ("ggm.corpus.importers.huggingface",),
+    "emoji": ("ggm.hashtags.emoji_words",),
     "glin_profanity": ("ggm.policy.harmful",),
     "matplotlib": ("ggm.plots",),
     "nltk": ("ggm.evaluation.human.statistics",),
@@ -216,7 +217,7 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity",
+    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity", "emoji",
 )  # fmt: skip
 
 

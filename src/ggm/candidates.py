@@ -18,7 +18,7 @@ from ggm.bundle import Bundle
 from ggm.errors import BundleError
 from ggm.generator.batch import GeneratorBatch
 from ggm.generator.decoding import score_hashtags
-from ggm.hashtags import key
+from ggm.hashtags import key, split_words
 from ggm.ranking import Candidate, Ranked, distinct, join
 from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
 
@@ -38,6 +38,7 @@ def rank_posts(
     *,
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
+    offered: Sequence[Sequence[str]] | None = None,
     top: int | None = None,
 ) -> list[list[Ranked]]:
     """Rank each post's candidates: by the bundle's scorer, or by `join` where it has none.
@@ -49,18 +50,24 @@ def rank_posts(
         batch: The same posts, lined up for the generator.
         generated: What it wrote for each.
         guidance: What the retriever found for each.
+        offered: Hashtags that the creators wrote themselves. A scorer takes them for named ones, and
+            their words for a part of the description.
         top: How many of each post at most; None for all.
 
     Raises:
         BundleError: If the bundle holds no generator.
     """
+    scored = bundle.scorer is not None
+    if offered is not None and scored:
+        descriptions = [_with_words(*pair) for pair in zip(descriptions, offered, strict=True)]
     measured = measure_candidates(
         bundle,
         features,
         batch,
         generated=generated,
         guidance=guidance,
-        descriptions=descriptions if bundle.scorer is not None else None,
+        descriptions=descriptions if scored else None,
+        offered=offered if scored else None,
     )
     ranked = []
     for candidates, description in zip(measured, descriptions, strict=True):
@@ -80,6 +87,7 @@ def measure_candidates(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     descriptions: Sequence[str] | None = None,
+    offered: Sequence[Sequence[str]] | None = None,
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
@@ -94,6 +102,7 @@ def measure_candidates(
         generated: What it wrote for each.
         guidance: What the retriever found for each.
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
+        offered: Hashtags of the creators themselves, whether they stand in the pool or not.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -104,6 +113,8 @@ def measure_candidates(
     if bundle.generator is None:
         raise BundleError(f"bundle {bundle.name!r} holds no generator")
     named, nearest, queries = _described(bundle, descriptions, len(features))
+    if offered is not None:
+        named = [distinct(own, names) for own, names in zip(offered, named, strict=True)]
     texts = [
         distinct([item.text for item in written], found.texts, names, near)
         for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
@@ -139,6 +150,11 @@ def measure_candidates(
             ]
         )
     return measured
+
+
+def _with_words(description: str, hashtags: Sequence[str]) -> str:
+    words = " ".join(" ".join(split_words(hashtag)) for hashtag in hashtags)
+    return f"{description} {words}".strip() if words else description
 
 
 def named_hashtags(description: str, bundle: Bundle) -> list[str]:

@@ -17,7 +17,7 @@ from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate
-from ggm.hashtags import key, parse_caption
+from ggm.hashtags import key, parse_caption, readable
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
 from ggm.policy import Outcome, Policy, apply, objection
@@ -37,6 +37,9 @@ from ggm.scorer import fitting_count
 
 MAX_DESCRIPTION_CHARACTERS = 5000
 """Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
+
+MAX_OFFERED = 30
+"""How many hashtags of a description become candidates; no platform allows more."""
 
 _WIDER = 4
 """By how much more guidance candidates are looked for where a policy leaves too few."""
@@ -175,14 +178,29 @@ class Recommender:
         description: str,
         guidance: Guidance,
         generated: Sequence[GeneratedHashtag],
+        *,
+        offered: Sequence[str] = (),
     ) -> list[Ranked]:
         """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
 
         `ggm.ranking.best_beam` gives the paper's reading instead.
+
+        Args:
+            features: Of one video.
+            description: Without inline hashtags.
+            guidance: What the retriever found.
+            generated: What the generator wrote.
+            offered: Hashtags that the creator wrote; candidates too, where the bundle has a scorer.
         """
         batch = self.bundle.batch([features], [description], [guidance])
         (ranked,) = rank_posts(
-            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
+            self.bundle,
+            [features],
+            [description],
+            batch,
+            generated=[generated],
+            guidance=[guidance],
+            offered=[offered] if offered else None,
         )
         return ranked
 
@@ -220,7 +238,8 @@ class Recommender:
 
         Args:
             video: Path of a video file.
-            description: What the creator wrote; inline hashtags are set aside.
+            description: What the creator wrote; its inline hashtags become candidates where the
+                bundle has a scorer, and are set aside else. Emoji are read as words.
             top: How many hashtags at most, 1 or more; a policy may allow fewer.
             fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
             policy: What may be recommended. By default novel hashtags may, harmful language may not,
@@ -281,14 +300,15 @@ class Recommender:
                 video = self.decode(path)
         except MediaError as error:
             return error
-        text, notices = self._description(description)
+        text, offered, notices = self._description(description, policy)
+        read = readable(text)
         with _timed(seconds, "features"):
             features = self.features(video)
         with _timed(seconds, "retrieve"):
             guidance = self.guide(features)
         with _timed(seconds, "generate"):
-            generated = self.generate(features, text, guidance, policy=policy)
-            ranked = self.rank(features, text, guidance, generated)
+            generated = self.generate(features, read, guidance, policy=policy)
+            ranked = self.rank(features, read, guidance, generated, offered=offered)
             if fitting:
                 allowed = self.select(ranked, policy=policy).kept
                 top = fitting_count([item.score for item in allowed], most=top) or top
@@ -296,7 +316,7 @@ class Recommender:
             if _wants_more(outcome, top, policy):
                 wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
                 if len(wider) > len(guidance):
-                    ranked = self.rank(features, text, wider, generated)
+                    ranked = self.rank(features, read, wider, generated, offered=offered)
                     outcome = self.select(ranked, top=top, policy=policy)
             shown, hidden = _shown(guidance, ranked, outcome, policy)
         notices = [*video.notices, *notices, *_limit_notices(top, policy)]
@@ -328,8 +348,8 @@ class Recommender:
             return "vocabulary"
         return "novel"
 
-    def _description(self, description: str) -> tuple[str, list[str]]:
-        """The text that the generator gets, and what was done to it."""
+    def _description(self, description: str, policy: Policy) -> tuple[str, tuple[str, ...], list[str]]:
+        """The text without its hashtags, those that become candidates, and what was done to it."""
         notices = []
         if len(description) > MAX_DESCRIPTION_CHARACTERS:
             notices.append(
@@ -338,12 +358,21 @@ class Recommender:
             )
             description = description[:MAX_DESCRIPTION_CHARACTERS]
         caption = parse_caption(_well_formed(description))
-        if caption.hashtags:
-            written = " ".join(f"#{hashtag}" for hashtag in caption.hashtags)
-            notices.append(f"hashtags in the description were set aside: {written}")
-        if self.generator.layout.encode(caption.description).description_truncated:
+        offered, aside = self._offered(caption.hashtags, policy)
+        for fate, hashtags in (("taken as candidates", offered), ("set aside", aside)):
+            if hashtags:
+                written = " ".join(f"#{hashtag}" for hashtag in hashtags)
+                notices.append(f"hashtags in the description were {fate}: {written}")
+        if self.generator.layout.encode(readable(caption.description)).description_truncated:
             notices.append("the description is longer than the model reads; its end was left out")
-        return caption.description, notices
+        return caption.description, offered, notices
+
+    def _offered(self, hashtags: Sequence[str], policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Those of the creator that become candidates, and the others: generic ones, too many, no scorer."""
+        says_nothing = policy.compiled.generic.match
+        offered = [text for text in hashtags if self.bundle.scorer and says_nothing(text) is None]
+        offered = offered[:MAX_OFFERED]
+        return tuple(offered), tuple(text for text in hashtags if text not in offered)
 
 
 def _wants_more(outcome: Outcome, top: int, policy: Policy) -> bool:

@@ -20,8 +20,8 @@ from ggm.pool.changes import Add, Forget, Observe, Observed, Remove, Rename
 from ggm.pool.commit import Commit
 from ggm.pool.durable import DurableState, make
 from ggm.pool.folder import read_manifest, write_snapshot
-from ggm.pool.state import Entry, PoolSettings, State
-from ggm.pool.uses import DAY_SECONDS, HalfLives, Uses, decayed, rate_per_day, rise, unused
+from ggm.pool.state import RESERVE_LEVEL, Entry, PoolSettings, State
+from ggm.pool.uses import DAY_SECONDS, IN_RESERVE, HalfLives, Uses, decayed, rate_per_day, rise, unused
 from ggm.records import Hit
 from ggm.retriever.index import Vectors
 from ggm.retriever.pool import Embed, HashtagPool, write_pool
@@ -117,6 +117,7 @@ class LivingPool:
         embed: Embed | None = None,
         half_lives: HalfLives | None = None,
         trend_weight: float = 0.0,
+        reserve_discount: float = 0.0,
         clock: Clock = time.time,
     ) -> LivingPool:
         """Make a living pool of another one, and open it for writing.
@@ -127,6 +128,7 @@ class LivingPool:
             embed: See `open`.
             half_lives: How fast uses are forgotten; by default 3 and 30 days.
             trend_weight: See `search`; 0 for none.
+            reserve_discount: See `reserve`; 0 for none.
             clock: See `open`.
 
         Raises:
@@ -140,6 +142,7 @@ class LivingPool:
                 precision=pool.precision,
                 half_lives=half_lives or HalfLives(),
                 trend_weight=trend_weight,
+                reserve_discount=reserve_discount,
             )
         )
         texts = list(pool.hashtags)
@@ -318,7 +321,7 @@ class LivingPool:
         """The hashtags closest to one query.
 
         With a `trend_weight` w, hits are ranked by similarity + w ln(1 + trend), and that sum, which
-        may exceed 1, is their ``similarity``.
+        may exceed 1, is their ``similarity``. That of hashtags in reserve is lowered, see `reserve`.
 
         Args:
             query: (E,), of any length but zero.
@@ -352,7 +355,8 @@ class LivingPool:
             raise PoolError("the hashtag pool is empty; add hashtags before searching it")
         check_width(queries, self.embedding_dim)
         units = unit_length(queries, "query {}".format)
-        return chunks.search(snapshot, units, top_k, prior=self._prior if self.trend_weight else None)
+        weighted = self.trend_weight or self.settings.reserve_discount
+        return chunks.search(snapshot, units, top_k, prior=self._prior if weighted else None)
 
     def starting_with(self, prefix: str, top_k: int) -> list[str]:
         """Hashtags that begin like a text, themselves or by an alias; those that trend first.
@@ -440,6 +444,30 @@ class LivingPool:
         for start in range(0, len(names), _HASHTAGS_AT_ONCE):
             part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
             self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], self._clock()))
+
+    def reserve(self, hashtags: Sequence[str]) -> None:
+        """Put hashtags in that stand behind the others until somebody adds or uses them.
+
+        A search takes the pool's ``reserve_discount`` off their similarity. What is in the pool
+        stays as it is, and what was removed by hand stays out.
+
+        Args:
+            hashtags: Any number; embedded.
+
+        Raises:
+            PoolError: As `add`.
+            HashtagError: If a text holds no hashtag. The pool stays as it was.
+        """
+        self._durable.check_writable()
+        state = self._state
+        texts = {key(text): normalise(text) for text in hashtags}
+        known = (state.entries, state.aliases, state.removed)
+        names = [name for name in texts if not any(name in there for there in known)]
+        units = self._embedded([texts[name] for name in names])
+        for start in range(0, len(names), _HASHTAGS_AT_ONCE):
+            part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
+            since = IN_RESERVE.first_seen
+            self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], since))
 
     def remove(self, hashtags: Sequence[str]) -> None:
         """Take hashtags out, with their aliases and counts. An alias goes alone, its hashtag stays.
@@ -575,7 +603,9 @@ class LivingPool:
         """Without waiting for the disk, so that threads which add come to share a record."""
         state = self._state
         entry = state.entries.get(name)
-        return name in state.aliases or (entry is not None and entry.text == text)
+        if name in state.aliases:
+            return True
+        return entry is not None and entry.text == text and entry.uses != IN_RESERVE
 
     def _embedded(self, texts: list[str]) -> Vectors:
         if not texts:
@@ -599,5 +629,6 @@ class LivingPool:
     def _prior(self, levels: chunks.Levels) -> npt.NDArray[np.float64]:
         half_lives_since_1970 = self._clock() / (self.settings.half_lives.recent_days * DAY_SECONDS)
         trends = np.exp2(np.minimum(levels - half_lives_since_1970, _HIGHEST_EXPONENT))
-        prior: npt.NDArray[np.float64] = self.trend_weight * np.log1p(trends)
+        discounts = self.settings.reserve_discount * (levels == RESERVE_LEVEL)
+        prior: npt.NDArray[np.float64] = self.trend_weight * np.log1p(trends) - discounts
         return prior
