@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -150,36 +151,47 @@ def _fingerprint(model: str) -> str:
 
 
 def _tag_once(job: Job, ledger: Ledger, show: _Show) -> None:
-    from ggm.tagging.finding import find_videos, leftovers
+    from ggm.tagging.finding import find_videos
     from ggm.tagging.run import tag_videos
 
     if not job.dry_run:
-        for leftover in leftovers(job.folder):
-            leftover.unlink(missing_ok=True)
+        _remove_leftovers(job.folder)
     with progress_bars() as bar:
         videos = list(find_videos(job.folder))
-        for event in tag_videos(job, ledger, videos, report=bar("videos") if videos else None):
-            show.event(event, dry_run=job.dry_run)
+        report = bar("videos") if videos else None
+        with closing(tag_videos(job, ledger, videos, report=report)) as events:
+            for event in events:
+                show.event(event, dry_run=job.dry_run)
 
 
 def _watch(job: Job, ledger: Ledger, show: _Show, *, settle_seconds: float, poll: bool) -> None:
-    from ggm.tagging.finding import leftovers
     from ggm.tagging.run import tag_videos
     from ggm.tagging.watching import settled_videos
 
-    for leftover in leftovers(job.folder):
-        leftover.unlink(missing_ok=True)
+    _remove_leftovers(job.folder)
     try:
         for videos in settled_videos(job.folder, settle_seconds=settle_seconds, poll=poll):
-            for event in tag_videos(job, ledger, videos):
-                show.event(event)
+            with closing(tag_videos(job, ledger, videos)) as events:
+                for event in events:
+                    show.event(event)
     except KeyboardInterrupt:
         pass
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What killed runs left unfinished."""
+    from ggm.tagging.finding import leftovers
+
+    for leftover in leftovers(folder):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def _undo(folder: Path, ledger: Ledger, show: _Show, *, dry_run: bool) -> None:
     from ggm.tagging.undo import undo
 
+    if not dry_run:
+        _remove_leftovers(folder)
     kept = 0
     for one in undo(folder, ledger, dry_run=dry_run):
         if one.outcome == "kept":

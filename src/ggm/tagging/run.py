@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -108,7 +108,7 @@ def tag_videos(
     videos: Sequence[FoundVideo],
     *,
     report: Callable[[int, int], None] | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Tag videos, and say of each what became of it. A video or sidecar that can't be used stops nothing.
 
     Args:
