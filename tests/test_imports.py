@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "model_info": {*STAGES, "bundle"},
     "candidates": {*STAGES, "bundle"},
     "recommend": {*STAGES, "bundle", "candidates", "policy", "pool"},
+    "tagging": {"corpus"},
     "plots": set(),
     "corpus": {"media", "scenes", "plots", "policy"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
@@ -52,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         "policy",
         "pool",
         "recommend",
+        "tagging",
         "corpus",
         "training",
         "evaluation",
@@ -95,8 +97,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "ggm.serving.import_cli",
         "ggm.serving.options",
         "ggm.serving.pool_cli",
+        "ggm.serving.tag_cli",
     ),
     "uvicorn": ("ggm.serving.rating_page",),
+    "watchfiles": ("ggm.tagging.watching",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend", "ggm.reproduce"),
     "transformers": NEURAL,
@@ -217,7 +221,8 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy", "glin_profanity", "emoji",
+    "matplotlib", "watchfiles", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy",
+    "glin_profanity", "emoji",
 )  # fmt: skip
 
 
@@ -237,6 +242,9 @@ HEAVY = (
         ("ggm.serving.import_cli", ("typer",)),
         ("ggm.serving.evaluate_cli", ("typer",)),
         ("ggm.serving.pool_cli", ("typer",)),
+        ("ggm.serving.tag_cli", ("typer",)),
+        ("ggm.tagging.run", ()),
+        ("ggm.tagging.watching", ()),
         ("ggm.pool", ()),
         ("ggm.pool.living", ("safetensors",)),
         ("ggm.evaluation.evaluate", ()),

@@ -209,6 +209,8 @@ class Recommender:
     ) -> Outcome:
         """Stage VI: what a policy leaves of the ranked hashtags, and why not the rest; beyond the paper.
 
+        Aliases of a living pool count as the policy's, whose own win.
+
         Args:
             ranked: Best first.
             top: How many at most, 1 or more; None for all.
@@ -223,6 +225,7 @@ class Recommender:
             top=top,
             in_pool=self.bundle.pool.__contains__,
             count=self.bundle.vocabulary.count,
+            pool_alias=self.bundle.pool.target if isinstance(self.bundle.pool, LivingPool) else None,
         )
 
     def recommend(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ggm.errors import HashtagError, PoolError, PoolMismatchError
 from ggm.hashtags import key, normalise
+from ggm.hashtags.canonical import letters_only
 from ggm.pool import vectors as chunks
 from ggm.pool.changes import Add, Forget, Observe, Observed, Remove, Rename
 from ggm.pool.commit import Commit
@@ -107,6 +108,7 @@ class LivingPool:
         self._commit = Commit(self._writing, lambda: self._state, durable.record)
         self._seen: tuple[int, ...] = ()
         self._listed: tuple[State | None, int, tuple[str, ...]] = None, 0, ()
+        self._targets: tuple[State | None, int, dict[str, str]] = None, 0, {}
 
     @classmethod
     def create(
@@ -290,6 +292,29 @@ class LivingPool:
             HashtagError: If the text holds no hashtag.
         """
         return self._entry(text).text
+
+    def target(self, text: str) -> str | None:
+        """The hashtag that an alias stands for, whatever its case and separators.
+
+        Returns:
+            As the pool writes it; None if the text is no alias, or a hashtag of its own.
+
+        Raises:
+            HashtagError: If the text holds no hashtag.
+        """
+        name = key(text)
+        state, records, targets = self._targets
+        if state is not self._state or records != self._durable.records:
+            # Without the lock: a list of a dictionary's values is taken at once, and no one waits for disks.
+            state, records = self._state, self._durable.records
+            pairs = [(alias, state.entries.get(alias.target)) for alias in list(state.aliases.values())]
+            targets = {letters_only(alias.text): entry.text for alias, entry in pairs if entry is not None}
+            self._targets = state, records, targets
+        if name in state.entries:
+            return None
+        alias_itself = state.aliases.get(name)
+        entry = None if alias_itself is None else state.entries.get(alias_itself.target)
+        return targets.get(letters_only(name)) if entry is None else entry.text
 
     def uses(self, text: str) -> Uses:
         """How often and when a hashtag or its aliases were used.

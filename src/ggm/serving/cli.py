@@ -42,6 +42,7 @@ from ggm.serving.show import (
     print_warning,
     progress_bars,
 )
+from ggm.serving.tag_cli import tag_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hashtags for short videos.")
 model_app = typer.Typer(no_args_is_help=True, help="What a model is made of.")
@@ -321,6 +322,7 @@ def predict_command(
     out.print(f"predictions: {out_file}")
 
 
+app.command("tag")(tag_command)
 app.command("score")(score_command)
 app.command("evaluate")(evaluate_command)
 app.command("reproduce")(reproduce_command)

@@ -168,7 +168,8 @@ def progress_bars() -> Iterator[Callable[[str], Callable[..., None]]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=err)
+    # Results that go to a file must not be taken for lines above the bar.
+    progress = Progress(*columns, console=err, redirect_stdout=sys.stdout.isatty())
 
     def bar(name: str) -> Callable[..., None]:
         progress.start()  # not before: without a bar, nothing is printed
