@@ -20,6 +20,7 @@ from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
+from ggm.media.sample import FrameChoice
 from ggm.policy import Outcome, Policy, apply, objection
 from ggm.pool.living import LivingPool
 from ggm.ranking import Ranked
@@ -52,13 +53,19 @@ class Recommender:
         bundle: A trained system.
         limits: What a video may measure.
         worker: The process that decodes; a new one by default.
+        frames: ``nearest-keyframe`` decodes less, and looks at other frames; see `ggm.media.decode_video`.
 
     Raises:
         BundleError: If the bundle holds no generator.
     """
 
     def __init__(
-        self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
+        self,
+        bundle: Bundle,
+        *,
+        limits: MediaLimits | None = None,
+        worker: DecodingWorker | None = None,
+        frames: FrameChoice = "exact",
     ) -> None:
         if bundle.generator is None:
             raise BundleError(
@@ -67,12 +74,18 @@ class Recommender:
         self.bundle = bundle
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
+        self.frames: FrameChoice = frames
         self.worker = worker or DecodingWorker()
         self._pool_trie = PoolTrie(self.generator.layout.hashtag_ids)
 
     @classmethod
     def from_pretrained(
-        cls, name_or_dir: str | Path = "compact", *, device: str = "cpu", pool: str | Path | None = None
+        cls,
+        name_or_dir: str | Path = "compact",
+        *,
+        device: str = "cpu",
+        pool: str | Path | None = None,
+        frames: FrameChoice = "exact",
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -80,6 +93,7 @@ class Recommender:
             name_or_dir: ``compact``, or a folder that `ggm train` wrote.
             device: A torch device, such as ``cpu`` or ``cuda``.
             pool: Folder of a living pool, whose changes are followed, in place of the bundle's own.
+            frames: See above.
 
         Raises:
             BundleError: If there is no such bundle, it is damaged, or it searches no pool.
@@ -94,7 +108,7 @@ class Recommender:
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
-            return cls(bundle if living is None else bundle.with_pool(living), worker=worker)
+            return cls(bundle if living is None else bundle.with_pool(living), worker=worker, frames=frames)
         except BaseException:
             worker.close()
             raise
@@ -119,7 +133,11 @@ class Recommender:
         """
         extractor = self.bundle.extractor
         return self.worker.decode(
-            path, short_side=extractor.short_side, sound_rate_hz=extractor.sound_rate_hz, limits=self.limits
+            path,
+            short_side=extractor.short_side,
+            sound_rate_hz=extractor.sound_rate_hz,
+            limits=self.limits,
+            frames=self.frames,
         )
 
     def features(self, video: Video) -> VideoFeatures:

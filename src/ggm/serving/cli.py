@@ -24,6 +24,7 @@ from ggm.serving.options import (
     CacheOption,
     CacheSizeOption,
     DataOption,
+    FramesOption,
     MinScoreOption,
     NovelOption,
     PlatformOption,
@@ -93,6 +94,7 @@ def recommend(
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
+    frames: FramesOption = "exact",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
         bool, typer.Option(help="Show the guidance, where each hashtag came from, and what was left out why.")
@@ -109,7 +111,7 @@ def recommend(
     from ggm.recommend import Recommender
 
     failed = False
-    with Recommender.from_pretrained(model, device=device, pool=pool) as recommender:
+    with Recommender.from_pretrained(model, device=device, pool=pool, frames=frames) as recommender:
         posts = ((path, description) for path in videos)
         answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules)
         for path, answer in zip(videos, answers, strict=True):
