@@ -18,6 +18,7 @@ from ggm.bundle import Bundle
 from ggm.errors import BundleError
 from ggm.generator.batch import GeneratorBatch
 from ggm.generator.decoding import score_hashtags
+from ggm.generator.memory import Memory
 from ggm.hashtags import key
 from ggm.ranking import Candidate, Ranked, distinct, join
 from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
@@ -39,6 +40,7 @@ def rank_posts(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     top: int | None = None,
+    memory: Memory | None = None,
 ) -> list[list[Ranked]]:
     """Rank each post's candidates: by the bundle's scorer, or by `join` where it has none.
 
@@ -50,6 +52,7 @@ def rank_posts(
         generated: What it wrote for each.
         guidance: What the retriever found for each.
         top: How many of each post at most; None for all.
+        memory: Of the same posts, if they are encoded already.
 
     Raises:
         BundleError: If the bundle holds no generator.
@@ -61,6 +64,7 @@ def rank_posts(
         generated=generated,
         guidance=guidance,
         descriptions=descriptions if bundle.scorer is not None else None,
+        memory=memory,
     )
     ranked = []
     for candidates, description in zip(measured, descriptions, strict=True):
@@ -80,6 +84,7 @@ def measure_candidates(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     descriptions: Sequence[str] | None = None,
+    memory: Memory | None = None,
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
@@ -94,6 +99,7 @@ def measure_candidates(
         generated: What it wrote for each.
         guidance: What the retriever found for each.
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
+        memory: Of the same posts, if they are encoded already.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -108,7 +114,7 @@ def measure_candidates(
         distinct([item.text for item in written], found.texts, names, near)
         for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
     ]
-    likelihoods = score_hashtags(bundle.generator, batch, texts)
+    likelihoods = score_hashtags(bundle.generator, batch, texts, memory=memory)
     videos = bundle.embed_videos(features)
     vectors = _vectors(bundle, texts, guidance, queries)
     measured = []

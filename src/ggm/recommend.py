@@ -16,7 +16,8 @@ from ggm.bundle import Bundle, load_bundle
 from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.constraint import PoolTrie
-from ggm.generator.decoding import DecodingConfig, generate
+from ggm.generator.decoding import DecodingConfig, generate, remember
+from ggm.generator.memory import Memory
 from ggm.hashtags import key, parse_caption
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
@@ -156,6 +157,10 @@ class Recommender:
         """
         return self.bundle.guide([features], top_k=top_k)[0]
 
+    def read(self, features: VideoFeatures, description: str, guidance: Guidance) -> Memory:
+        """What the generator makes of all that it reads; `generate` and `rank` both begin with it."""
+        return remember(self.generator, self.bundle.batch([features], [description], [guidance]))
+
     def generate(
         self,
         features: VideoFeatures,
@@ -164,6 +169,7 @@ class Recommender:
         *,
         decoding: DecodingConfig | None = None,
         policy: Policy | None = None,
+        memory: Memory | None = None,
     ) -> list[GeneratedHashtag]:
         """Stage IV: the hashtags that the generator writes, best first (paper, equation 1).
 
@@ -174,6 +180,7 @@ class Recommender:
             decoding: How; as the bundle says by default.
             policy: With ``novel="forbid"`` only hashtags of the pool can be written. The first
                 call spells all of the pool, later ones what came since.
+            memory: What `read` gave for the same three, to save reading them again.
 
         Raises:
             PoolError: If novel hashtags are forbidden and the pool is empty.
@@ -185,6 +192,7 @@ class Recommender:
             decoding=decoding or self.bundle.decoding,
             vocabulary=self.bundle.vocabulary,
             only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
+            memory=memory,
         )[0]
 
     def rank(
@@ -193,14 +201,21 @@ class Recommender:
         description: str,
         guidance: Guidance,
         generated: Sequence[GeneratedHashtag],
+        *,
+        memory: Memory | None = None,
     ) -> list[Ranked]:
         """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
 
-        `ggm.ranking.best_beam` gives the paper's reading instead.
+        `ggm.ranking.best_beam` gives the paper's reading instead. See `generate` for ``memory``.
         """
-        batch = self.bundle.batch([features], [description], [guidance])
         (ranked,) = rank_posts(
-            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
+            self.bundle,
+            [features],
+            [description],
+            self.bundle.batch([features], [description], [guidance]),
+            generated=[generated],
+            guidance=[guidance],
+            memory=memory,
         )
         return ranked
 
@@ -305,8 +320,9 @@ class Recommender:
         with _timed(seconds, "retrieve"):
             guidance = self.guide(features)
         with _timed(seconds, "generate"):
-            generated = self.generate(features, text, guidance, policy=policy)
-            ranked = self.rank(features, text, guidance, generated)
+            memory = self.read(features, text, guidance)
+            generated = self.generate(features, text, guidance, policy=policy, memory=memory)
+            ranked = self.rank(features, text, guidance, generated, memory=memory)
             if fitting:
                 allowed = self.select(ranked, policy=policy).kept
                 top = fitting_count([item.score for item in allowed], most=top) or top

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch.nn.functional as F
@@ -17,22 +16,10 @@ from ggm.generator.attention import CrossModalAttention
 from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
+from ggm.generator.memory import Memory
 from ggm.generator.video_encoder import AudioGroundedVideoEncoder
 
 __all__ = ["Generator", "GeneratorBatch", "GeneratorConfig", "Memory"]
-
-
-@dataclass(frozen=True, eq=False)
-class Memory:
-    """What the decoder attends to.
-
-    Args:
-        states: (B, M, d).
-        mask: int64 (B, M), 1 where a state is real.
-    """
-
-    states: Tensor
-    mask: Tensor
 
 
 class Generator(nn.Module):
