@@ -178,7 +178,12 @@ class Bundle:
             for description, found in zip(descriptions, guidance, strict=True)
         ]
         pad_token_id = self.generator.input_tokenizer.pad_token_id
-        batch = collate(features, input_ids=texts, pad_token_id=int(pad_token_id))
+        batch = collate(
+            features,
+            input_ids=texts,
+            pad_token_id=int(pad_token_id),
+            distinct=self.generator.config.inputs == "both",
+        )
         return batch.to(device_of(self.generator))
 
     def with_pool(self, pool: Pool) -> Bundle:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ class GeneratorBatch:
         frame_mask: bool (B, F), true for real frames.
         sound_tokens: float (B, M, sound_dim), or None when no post has sound.
         sound_mask: bool (B, M), true for real steps; all false for a post without sound.
+        frame_counts: int64 (B, F), for how many equal frames each stands; None for one each.
 
     Raises:
         ValueError: If the shapes don't fit together.
@@ -38,6 +41,7 @@ class GeneratorBatch:
     frame_mask: Tensor
     sound_tokens: Tensor | None = None
     sound_mask: Tensor | None = None
+    frame_counts: Tensor | None = None
 
     def __post_init__(self) -> None:
         fits = (
@@ -47,6 +51,7 @@ class GeneratorBatch:
             and self.frame_mask.shape == self.frame_tokens.shape[:2]
             and len(self.frame_mask) == len(self)
             and (self.sound_tokens is None) == (self.sound_mask is None)
+            and (self.frame_counts is None or self.frame_counts.shape == self.frame_mask.shape)
         )
         if fits and self.sound_tokens is not None and self.sound_mask is not None:
             fits = (
@@ -74,7 +79,11 @@ class GeneratorBatch:
 
 
 def collate(
-    features: Sequence[VideoFeatures], *, input_ids: Sequence[Sequence[int]], pad_token_id: int
+    features: Sequence[VideoFeatures],
+    *,
+    input_ids: Sequence[Sequence[int]],
+    pad_token_id: int,
+    distinct: bool = False,
 ) -> GeneratorBatch:
     """Pad posts to one batch.
 
@@ -82,6 +91,8 @@ def collate(
         features: Of each post's video; float16 from the cache becomes float32.
         input_ids: Each post's text, see `ggm.generator.layout.TextLayout.encode`.
         pad_token_id: Of the input tokenizer.
+        distinct: Whether frames with equal tokens are attended to once, with their number: the same
+            answer for less. Not for a decoder that reads frames itself.
 
     Raises:
         ValueError: If there is no post, the numbers differ, or the widths of features do.
@@ -89,7 +100,14 @@ def collate(
     if not features or len(features) != len(input_ids):
         raise ValueError(f"{len(features)} videos and {len(input_ids)} texts don't make a batch")
     text, text_mask = pad_ids(input_ids, padding=pad_token_id)
-    return GeneratorBatch(text, text_mask.long(), *pad_features(features))
+    if not distinct:
+        return GeneratorBatch(text, text_mask.long(), *pad_features(features))
+    found = [_distinct(item) for item in features]
+    frames = pad_features([item for item, _ in found])
+    if all((counts == 1).all() for _, counts in found):
+        return GeneratorBatch(text, text_mask.long(), *frames)
+    counts, _ = pad_ids([counts.tolist() for _, counts in found], padding=0)
+    return GeneratorBatch(text, text_mask.long(), *frames, frame_counts=counts)
 
 
 def pad_features(
@@ -104,6 +122,20 @@ def pad_features(
     if all(item.sound_tokens is None for item in features):
         return frames, frame_mask, None, None
     return frames, frame_mask, *_pad([item.sound_tokens for item in features], "sound_tokens")
+
+
+def _distinct(features: VideoFeatures) -> tuple[VideoFeatures, npt.NDArray[np.int64]]:
+    """A video's frames without repetitions of the tokens before, and how often each came in a row."""
+    tokens = features.frame_tokens
+    same = [False, *(np.array_equal(before, after) for before, after in pairwise(tokens))]
+    kept = np.flatnonzero(~np.array(same))
+    counts = np.diff(np.append(kept, len(tokens)))
+    return replace(
+        features,
+        frame_embeddings=features.frame_embeddings[kept],
+        frame_pooled=features.frame_pooled[kept],
+        frame_tokens=tokens[kept],
+    ), counts
 
 
 def collate_labels(labels: Sequence[Sequence[int]]) -> Tensor:

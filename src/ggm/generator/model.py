@@ -17,7 +17,7 @@ from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
 from ggm.generator.memory import Memory
-from ggm.generator.video_encoder import AudioGroundedVideoEncoder
+from ggm.generator.video_encoder import AudioGroundedVideoEncoder, token_counts
 
 __all__ = ["Generator", "GeneratorBatch", "GeneratorConfig", "Memory"]
 
@@ -116,12 +116,21 @@ class Generator(nn.Module):
         dtype = self.text_model.dtype
         sound_tokens = None if batch.sound_tokens is None else batch.sound_tokens.to(dtype)
         video, video_mask = self.video_encoder(
-            batch.frame_tokens.to(dtype), batch.frame_mask, sound_tokens, batch.sound_mask
+            batch.frame_tokens.to(dtype),
+            batch.frame_mask,
+            sound_tokens,
+            batch.sound_mask,
+            batch.frame_counts,
         )  # (B, F * P, token_dim), (B, F * P)
         if self.text_attention is None:
             return Memory(self.video_projection(video), video_mask.long())
         text = self._read(batch)  # (B, T, d)
-        attended: Tensor = self.text_attention(text, video, memory_mask=video_mask)
+        attended: Tensor = self.text_attention(
+            text,
+            video,
+            memory_mask=video_mask,
+            memory_counts=token_counts(batch.frame_counts, batch.frame_tokens.shape[2]),
+        )
         return Memory(attended + text, batch.attention_mask)
 
     def _read(self, batch: GeneratorBatch) -> Tensor:
