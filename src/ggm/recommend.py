@@ -55,6 +55,8 @@ class Recommender:
         limits: What a video may measure.
         worker: The process that decodes; a new one by default.
         frames: ``nearest-keyframe`` decodes less, and looks at other frames; see `ggm.media.decode_video`.
+        frame_tolerance: How much two frames may differ, in mean steps of 0 to 255 a pixel, and still be
+            encoded as one: 1 takes a picture that stands still for one, whatever compression does to it.
 
     Raises:
         BundleError: If the bundle holds no generator.
@@ -67,6 +69,7 @@ class Recommender:
         limits: MediaLimits | None = None,
         worker: DecodingWorker | None = None,
         frames: FrameChoice = "exact",
+        frame_tolerance: float = 0.0,
     ) -> None:
         if bundle.generator is None:
             raise BundleError(
@@ -76,6 +79,7 @@ class Recommender:
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
         self.frames: FrameChoice = frames
+        self.frame_tolerance = frame_tolerance
         self.worker = worker or DecodingWorker()
         self._pool_trie = PoolTrie(self.generator.layout.hashtag_ids)
 
@@ -87,6 +91,8 @@ class Recommender:
         device: str = "cpu",
         pool: str | Path | None = None,
         frames: FrameChoice = "exact",
+        frame_tolerance: float = 0.0,
+        runtime: str | Path | None = None,
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -95,13 +101,17 @@ class Recommender:
             device: A torch device, such as ``cpu`` or ``cuda``.
             pool: Folder of a living pool, whose changes are followed, in place of the bundle's own.
             frames: See above.
+            frame_tolerance: See above.
+            runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
 
         Raises:
-            BundleError: If there is no such bundle, it is damaged, or it searches no pool.
+            BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
+                was exported from another.
             CheckpointError: If a backbone that it builds on is missing or another one.
             ConfigError: If there is no such device here.
             PoolError: If there is no living pool in that folder, or it is damaged.
             PoolMismatchError: If a pool was made by another retriever.
+            MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
         _check_device(device)
         worker = DecodingWorker()
@@ -109,7 +119,16 @@ class Recommender:
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
-            return cls(bundle if living is None else bundle.with_pool(living), worker=worker, frames=frames)
+            if runtime is not None:
+                from ggm.runtime.session import with_export
+
+                bundle = with_export(bundle, runtime)
+            return cls(
+                bundle if living is None else bundle.with_pool(living),
+                worker=worker,
+                frames=frames,
+                frame_tolerance=frame_tolerance,
+            )
         except BaseException:
             worker.close()
             raise
@@ -143,7 +162,7 @@ class Recommender:
 
     def features(self, video: Video) -> VideoFeatures:
         """Stage II: what the pretrained encoders say of a video."""
-        return self.bundle.extractor.extract(video)
+        return self.bundle.extractor.extract(video, tolerance=self.frame_tolerance)
 
     def guide(self, features: VideoFeatures, *, top_k: int | None = None) -> Guidance:
         """Stage III: the pool hashtags closest to a video (paper, equation 2).

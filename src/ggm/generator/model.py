@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -45,6 +45,8 @@ class Generator(nn.Module):
 
     Attributes:
         layout: How texts become token ids for this text model, and back.
+        text_reader: What reads texts in the text encoder's place when not in training: token ids and mask
+            (B, T) to states (B, T, d), such as an exported graph. None for the text encoder itself.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.text_model = cast(Any, text_model)
+        self.text_reader: Callable[[Tensor, Tensor], Tensor] | None = None
         self.input_tokenizer = input_tokenizer
         self.output_tokenizer = output_tokenizer
         self.layout = TextLayout(config, input_tokenizer=input_tokenizer, output_tokenizer=output_tokenizer)
@@ -135,6 +138,8 @@ class Generator(nn.Module):
 
     def _read(self, batch: GeneratorBatch) -> Tensor:
         """The text encoder's t, (B, T, d)."""
+        if self.text_reader is not None and not self.training:
+            return self.text_reader(batch.input_ids, batch.attention_mask)
         text: Tensor = self.text_model.get_encoder()(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask
         ).last_hidden_state

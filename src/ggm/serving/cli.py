@@ -95,6 +95,9 @@ def recommend(
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
     frames: FramesOption = "exact",
+    runtime: Annotated[
+        Path | None, typer.Option(help="Folder that `ggm export` wrote; its encoders are quicker.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
         bool, typer.Option(help="Show the guidance, where each hashtag came from, and what was left out why.")
@@ -111,7 +114,9 @@ def recommend(
     from ggm.recommend import Recommender
 
     failed = False
-    with Recommender.from_pretrained(model, device=device, pool=pool, frames=frames) as recommender:
+    with Recommender.from_pretrained(
+        model, device=device, pool=pool, frames=frames, runtime=runtime
+    ) as recommender:
         posts = ((path, description) for path in videos)
         answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules)
         for path, answer in zip(videos, answers, strict=True):
@@ -124,6 +129,20 @@ def recommend(
                 print_recommendation(answer, explain=explain)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command("export")
+def export(
+    model: Annotated[str, typer.Argument(help="A shipped bundle's name, or a folder.")] = "compact",
+    *,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write, for --runtime.")],
+) -> None:
+    """Write a bundle's encoders as graphs that ONNX Runtime runs: quicker on a CPU."""
+    from ggm.bundle import load_bundle
+    from ggm.runtime.export import export_bundle
+
+    folder = export_bundle(load_bundle(model), out_folder)
+    out.print(f"exported to {folder}; use it with: ggm recommend VIDEO --model {model} --runtime {folder}")
 
 
 @model_app.command("info")
