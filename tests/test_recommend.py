@@ -517,3 +517,11 @@ def test_no_more_than_fit(recommender: Recommender, clips: list[Path]) -> None:
     assert len(best.hashtags) == 3
     assert fitting.hashtags == best.hashtags[:1]
     assert fitting.hashtags[0].score > 0.99
+
+
+def test_keyframes_are_looked_at_where_they_are_wanted(bundle: Bundle, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", seconds=6, gop=30)
+    with Recommender(bundle, frames="nearest-keyframe") as recommender:
+        video = recommender.decode(path)
+        assert len(recommender.recommend(path).hashtags) == 5
+    assert sorted(set(video.frames.timestamps_seconds.round().tolist())) == [0, 3]

@@ -183,6 +183,7 @@ class Bundle:
             pad_token_id=int(self.generator.input_tokenizer.pad_token_id),
             guidance_at=[text.guidance_at for text in texts],
             guidance_ids=[text.guidance_ids for text in texts],
+            distinct=self.generator.config.inputs == "both",
         )
         return batch.to(device_of(self.generator))
 

@@ -18,6 +18,7 @@ from ggm.bundle import Bundle
 from ggm.errors import BundleError
 from ggm.generator.batch import GeneratorBatch
 from ggm.generator.decoding import score_hashtags
+from ggm.generator.memory import Memory
 from ggm.hashtags import key, split_words
 from ggm.ranking import Candidate, Ranked, distinct, join
 from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
@@ -40,6 +41,7 @@ def rank_posts(
     guidance: Sequence[Guidance],
     offered: Sequence[Sequence[str]] | None = None,
     top: int | None = None,
+    memory: Memory | None = None,
 ) -> list[list[Ranked]]:
     """Rank each post's candidates: by the bundle's scorer, or by `join` where it has none.
 
@@ -53,6 +55,7 @@ def rank_posts(
         offered: Hashtags that the creators wrote themselves. A scorer takes them for named ones, and
             their words for a part of the description.
         top: How many of each post at most; None for all.
+        memory: Of the same posts, if they are encoded already.
 
     Raises:
         BundleError: If the bundle holds no generator.
@@ -68,6 +71,7 @@ def rank_posts(
         guidance=guidance,
         descriptions=descriptions if scored else None,
         offered=offered if scored else None,
+        memory=memory,
     )
     ranked = []
     for candidates, description in zip(measured, descriptions, strict=True):
@@ -88,6 +92,7 @@ def measure_candidates(
     guidance: Sequence[Guidance],
     descriptions: Sequence[str] | None = None,
     offered: Sequence[Sequence[str]] | None = None,
+    memory: Memory | None = None,
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
@@ -103,6 +108,7 @@ def measure_candidates(
         guidance: What the retriever found for each.
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
         offered: Hashtags of the creators themselves, whether they stand in the pool or not.
+        memory: Of the same posts, if they are encoded already.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -119,7 +125,7 @@ def measure_candidates(
         distinct([item.text for item in written], found.texts, names, near)
         for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
     ]
-    likelihoods = score_hashtags(bundle.generator, batch, texts)
+    likelihoods = score_hashtags(bundle.generator, batch, texts, memory=memory)
     videos = bundle.embed_videos(features)
     vectors = _vectors(bundle, texts, guidance, queries)
     measured = []

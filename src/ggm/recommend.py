@@ -16,10 +16,12 @@ from ggm.bundle import Bundle, load_bundle
 from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.constraint import PoolTrie
-from ggm.generator.decoding import DecodingConfig, generate
+from ggm.generator.decoding import DecodingConfig, generate, remember
+from ggm.generator.memory import Memory
 from ggm.hashtags import key, parse_caption, readable
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
+from ggm.media.sample import FrameChoice
 from ggm.policy import Outcome, Policy, apply, objection
 from ggm.pool.living import LivingPool
 from ggm.ranking import Ranked
@@ -55,13 +57,22 @@ class Recommender:
         bundle: A trained system.
         limits: What a video may measure.
         worker: The process that decodes; a new one by default.
+        frames: ``nearest-keyframe`` decodes less, and looks at other frames; see `ggm.media.decode_video`.
+        frame_tolerance: How much two frames may differ, in mean steps of 0 to 255 a pixel, and still be
+            encoded as one: 1 takes a picture that stands still for one, whatever compression does to it.
 
     Raises:
         BundleError: If the bundle holds no generator.
     """
 
     def __init__(
-        self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
+        self,
+        bundle: Bundle,
+        *,
+        limits: MediaLimits | None = None,
+        worker: DecodingWorker | None = None,
+        frames: FrameChoice = "exact",
+        frame_tolerance: float = 0.0,
     ) -> None:
         if bundle.generator is None:
             raise BundleError(
@@ -70,12 +81,21 @@ class Recommender:
         self.bundle = bundle
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
+        self.frames: FrameChoice = frames
+        self.frame_tolerance = frame_tolerance
         self.worker = worker or DecodingWorker()
         self._pool_trie = PoolTrie(self.generator.layout.hashtag_ids)
 
     @classmethod
     def from_pretrained(
-        cls, name_or_dir: str | Path = "compact", *, device: str = "cpu", pool: str | Path | None = None
+        cls,
+        name_or_dir: str | Path = "compact",
+        *,
+        device: str = "cpu",
+        pool: str | Path | None = None,
+        frames: FrameChoice = "exact",
+        frame_tolerance: float = 0.0,
+        runtime: str | Path | None = None,
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -83,13 +103,18 @@ class Recommender:
             name_or_dir: ``compact``, or a folder that `ggm train` wrote.
             device: A torch device, such as ``cpu`` or ``cuda``.
             pool: Folder of a living pool, whose changes are followed, in place of the bundle's own.
+            frames: See above.
+            frame_tolerance: See above.
+            runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
 
         Raises:
-            BundleError: If there is no such bundle, it is damaged, or it searches no pool.
+            BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
+                was exported from another.
             CheckpointError: If a backbone that it builds on is missing or another one.
             ConfigError: If there is no such device here.
             PoolError: If there is no living pool in that folder, or it is damaged.
             PoolMismatchError: If a pool was made by another retriever.
+            MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
         _check_device(device)
         worker = DecodingWorker()
@@ -97,7 +122,16 @@ class Recommender:
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
-            return cls(bundle if living is None else bundle.with_pool(living), worker=worker)
+            if runtime is not None:
+                from ggm.runtime.session import with_export
+
+                bundle = with_export(bundle, runtime)
+            return cls(
+                bundle if living is None else bundle.with_pool(living),
+                worker=worker,
+                frames=frames,
+                frame_tolerance=frame_tolerance,
+            )
         except BaseException:
             worker.close()
             raise
@@ -122,12 +156,16 @@ class Recommender:
         """
         extractor = self.bundle.extractor
         return self.worker.decode(
-            path, short_side=extractor.short_side, sound_rate_hz=extractor.sound_rate_hz, limits=self.limits
+            path,
+            short_side=extractor.short_side,
+            sound_rate_hz=extractor.sound_rate_hz,
+            limits=self.limits,
+            frames=self.frames,
         )
 
     def features(self, video: Video) -> VideoFeatures:
         """Stage II: what the pretrained encoders say of a video."""
-        return self.bundle.extractor.extract(video)
+        return self.bundle.extractor.extract(video, tolerance=self.frame_tolerance)
 
     def guide(self, features: VideoFeatures, *, top_k: int | None = None) -> Guidance:
         """Stage III: the pool hashtags closest to a video (paper, equation 2).
@@ -141,6 +179,10 @@ class Recommender:
         """
         return self.bundle.guide([features], top_k=top_k)[0]
 
+    def read(self, features: VideoFeatures, description: str, guidance: Guidance) -> Memory:
+        """What the generator makes of all that it reads; `generate` and `rank` both begin with it."""
+        return remember(self.generator, self.bundle.batch([features], [description], [guidance]))
+
     def generate(
         self,
         features: VideoFeatures,
@@ -149,6 +191,7 @@ class Recommender:
         *,
         decoding: DecodingConfig | None = None,
         policy: Policy | None = None,
+        memory: Memory | None = None,
     ) -> list[GeneratedHashtag]:
         """Stage IV: the hashtags that the generator writes, best first (paper, equation 1).
 
@@ -159,6 +202,7 @@ class Recommender:
             decoding: How; as the bundle says by default.
             policy: With ``novel="forbid"`` only hashtags of the pool can be written. The first
                 call spells all of the pool, later ones what came since.
+            memory: What `read` gave for the same three, to save reading them again.
 
         Raises:
             PoolError: If novel hashtags are forbidden and the pool is empty.
@@ -170,6 +214,7 @@ class Recommender:
             decoding=decoding or self.bundle.decoding,
             vocabulary=self.bundle.vocabulary,
             only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
+            memory=memory,
         )[0]
 
     def rank(
@@ -180,10 +225,11 @@ class Recommender:
         generated: Sequence[GeneratedHashtag],
         *,
         offered: Sequence[str] = (),
+        memory: Memory | None = None,
     ) -> list[Ranked]:
         """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
 
-        `ggm.ranking.best_beam` gives the paper's reading instead.
+        `ggm.ranking.best_beam` gives the paper's reading instead. See `generate` for ``memory``.
 
         Args:
             features: Of one video.
@@ -191,16 +237,17 @@ class Recommender:
             guidance: What the retriever found.
             generated: What the generator wrote.
             offered: Hashtags that the creator wrote; candidates too, where the bundle has a scorer.
+            memory: See `generate`.
         """
-        batch = self.bundle.batch([features], [description], [guidance])
         (ranked,) = rank_posts(
             self.bundle,
             [features],
             [description],
-            batch,
+            self.bundle.batch([features], [description], [guidance]),
             generated=[generated],
             guidance=[guidance],
             offered=[offered] if offered else None,
+            memory=memory,
         )
         return ranked
 
@@ -310,8 +357,9 @@ class Recommender:
         with _timed(seconds, "retrieve"):
             guidance = self.guide(features)
         with _timed(seconds, "generate"):
-            generated = self.generate(features, read, guidance, policy=policy)
-            ranked = self.rank(features, read, guidance, generated, offered=offered)
+            memory = self.read(features, read, guidance)
+            generated = self.generate(features, read, guidance, policy=policy, memory=memory)
+            ranked = self.rank(features, read, guidance, generated, offered=offered, memory=memory)
             if fitting:
                 allowed = self.select(ranked, policy=policy).kept
                 top = fitting_count([item.score for item in allowed], most=top) or top

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -31,6 +33,7 @@ class GeneratorBatch:
             generator with a pointer.
         guidance_ids: int64 (B, K, C), how the decoder writes the guidance hashtags, padded with -100;
             for a generator with a pointer.
+        frame_counts: int64 (B, F), for how many equal frames each stands; None for one each.
 
     Raises:
         ValueError: If the shapes don't fit together.
@@ -44,6 +47,7 @@ class GeneratorBatch:
     sound_mask: Tensor | None = None
     guidance_at: Tensor | None = None
     guidance_ids: Tensor | None = None
+    frame_counts: Tensor | None = None
 
     def __post_init__(self) -> None:
         fits = (
@@ -56,6 +60,7 @@ class GeneratorBatch:
             and (self.guidance_at is None) == (self.guidance_ids is None)
             and (self.guidance_at is None or self.guidance_at.shape == self.input_ids.shape)
             and (self.guidance_ids is None or self.guidance_ids.shape[:-2] == (len(self),))
+            and (self.frame_counts is None or self.frame_counts.shape == self.frame_mask.shape)
         )
         if fits and self.sound_tokens is not None and self.sound_mask is not None:
             fits = (
@@ -89,6 +94,7 @@ def collate(
     pad_token_id: int,
     guidance_at: Sequence[Sequence[int]] = (),
     guidance_ids: Sequence[Sequence[Sequence[int]]] = (),
+    distinct: bool = False,
 ) -> GeneratorBatch:
     """Pad posts to one batch.
 
@@ -98,6 +104,8 @@ def collate(
         pad_token_id: Of the input tokenizer.
         guidance_at: Of each post, for a generator with a pointer; see `GeneratorBatch`.
         guidance_ids: The same.
+        distinct: Whether frames with equal tokens are attended to once, with their number: the same
+            answer for less. Not for a decoder that reads frames itself.
 
     Raises:
         ValueError: If there is no post, the numbers differ, or the widths of features do.
@@ -105,8 +113,21 @@ def collate(
     if not features or len(features) != len(input_ids):
         raise ValueError(f"{len(features)} videos and {len(input_ids)} texts don't make a batch")
     text, text_mask = pad_ids(input_ids, padding=pad_token_id)
-    guidance = pad_guidance(guidance_at, guidance_ids) if any(guidance_at) else (None, None)
-    return GeneratorBatch(text, text_mask.long(), *pad_features(features), *guidance)
+    at, ids = pad_guidance(guidance_at, guidance_ids) if any(guidance_at) else (None, None)
+    counts = None
+    if distinct:
+        found = [_distinct(item) for item in features]
+        features = [item for item, _ in found]
+        if any((number > 1).any() for _, number in found):
+            counts, _ = pad_ids([number.tolist() for _, number in found], padding=0)
+    return GeneratorBatch(
+        text,
+        text_mask.long(),
+        *pad_features(features),
+        guidance_at=at,
+        guidance_ids=ids,
+        frame_counts=counts,
+    )
 
 
 def pad_guidance(
@@ -133,6 +154,20 @@ def pad_features(
     if all(item.sound_tokens is None for item in features):
         return frames, frame_mask, None, None
     return frames, frame_mask, *_pad([item.sound_tokens for item in features], "sound_tokens")
+
+
+def _distinct(features: VideoFeatures) -> tuple[VideoFeatures, npt.NDArray[np.int64]]:
+    """A video's frames without repetitions of the tokens before, and how often each came in a row."""
+    tokens = features.frame_tokens
+    same = [False, *(np.array_equal(before, after) for before, after in pairwise(tokens))]
+    kept = np.flatnonzero(~np.array(same))
+    counts = np.diff(np.append(kept, len(tokens)))
+    return replace(
+        features,
+        frame_embeddings=features.frame_embeddings[kept],
+        frame_pooled=features.frame_pooled[kept],
+        frame_tokens=tokens[kept],
+    ), counts
 
 
 def collate_labels(labels: Sequence[Sequence[int]]) -> Tensor:

@@ -1,7 +1,8 @@
-"""What the generator adds to its text model, and the sizes of its texts."""
+"""What the generator adds to its text model, the sizes of its texts, and how it writes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -92,3 +93,44 @@ class GeneratorConfig:
             ConfigError: If a key is unknown or missing, or a value is of another type or out of range.
         """
         return from_dict(cls, values, where="generator")
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How hashtags are written (paper, appendix A).
+
+    Args:
+        num_beams: Beams, 1 for greedy search.
+        no_repeat_ngram_size: No sequence of this many tokens is written twice; 0 allows it.
+        max_new_tokens: Longest output (the paper's 32 for short hashtags, 64 otherwise).
+        length_penalty: Power of the length that a beam's log-probability is divided by; above 0
+            favours longer outputs.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    num_beams: int = 5
+    no_repeat_ngram_size: int = 3
+    max_new_tokens: int = 32
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, least in {"num_beams": 1, "no_repeat_ngram_size": 0, "max_new_tokens": 1}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"decoding: {name} must be at least {least}, got {getattr(self, name)}")
+        if not math.isfinite(self.length_penalty):
+            raise ConfigError(f"decoding: length_penalty must be finite, got {self.length_penalty}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON or TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DecodingConfig:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ConfigError: If a key is unknown, or a value is of another type or out of range.
+        """
+        return from_dict(cls, values, where="decoding")

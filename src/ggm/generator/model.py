@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -18,25 +17,11 @@ from ggm.generator.attention import CrossModalAttention
 from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
+from ggm.generator.memory import Memory
 from ggm.generator.pointer import GuidancePointer, PointerMemory, Written, written_before
-from ggm.generator.video_encoder import AudioGroundedVideoEncoder
+from ggm.generator.video_encoder import AudioGroundedVideoEncoder, token_counts
 
 __all__ = ["Generator", "GeneratorBatch", "GeneratorConfig", "Memory"]
-
-
-@dataclass(frozen=True, eq=False)
-class Memory:
-    """What the decoder attends to.
-
-    Args:
-        states: (B, M, d).
-        mask: int64 (B, M), 1 where a state is real.
-        pointer: What a pointer can point at, where the model has one.
-    """
-
-    states: Tensor
-    mask: Tensor
-    pointer: PointerMemory | None = None
 
 
 class Generator(nn.Module):
@@ -62,6 +47,8 @@ class Generator(nn.Module):
 
     Attributes:
         layout: How texts become token ids for this text model, and back.
+        text_reader: What reads texts in the text encoder's place when not in training: token ids and mask
+            (B, T) to states (B, T, d), such as an exported graph. None for the text encoder itself.
     """
 
     def __init__(
@@ -75,6 +62,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.text_model = cast(Any, text_model)
+        self.text_reader: Callable[[Tensor, Tensor], Tensor] | None = None
         self.input_tokenizer = input_tokenizer
         self.output_tokenizer = output_tokenizer
         self.layout = TextLayout(config, input_tokenizer=input_tokenizer, output_tokenizer=output_tokenizer)
@@ -145,12 +133,21 @@ class Generator(nn.Module):
         dtype = self.text_model.dtype
         sound_tokens = None if batch.sound_tokens is None else batch.sound_tokens.to(dtype)
         video, video_mask = self.video_encoder(
-            batch.frame_tokens.to(dtype), batch.frame_mask, sound_tokens, batch.sound_mask
+            batch.frame_tokens.to(dtype),
+            batch.frame_mask,
+            sound_tokens,
+            batch.sound_mask,
+            batch.frame_counts,
         )  # (B, F * P, token_dim), (B, F * P)
         if self.text_attention is None:
             return Memory(self.video_projection(video), video_mask.long())
         text = self._read(batch)  # (B, T, d)
-        attended: Tensor = self.text_attention(text, video, memory_mask=video_mask)
+        attended: Tensor = self.text_attention(
+            text,
+            video,
+            memory_mask=video_mask,
+            memory_counts=token_counts(batch.frame_counts, batch.frame_tokens.shape[2]),
+        )
         return self._remember(attended + text, batch)
 
     def _remember(self, text: Tensor, batch: GeneratorBatch) -> Memory:
@@ -164,6 +161,8 @@ class Generator(nn.Module):
 
     def _read(self, batch: GeneratorBatch) -> Tensor:
         """The text encoder's t, (B, T, d)."""
+        if self.text_reader is not None and not self.training:
+            return self.text_reader(batch.input_ids, batch.attention_mask)
         text: Tensor = self.text_model.get_encoder()(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask
         ).last_hidden_state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,13 @@ CacheSizeOption = Annotated[
         parser=_bytes,
         metavar="SIZE",
         help="Most the features may take on disk, such as 50GB; no limit by default.",
+    ),
+]
+
+FramesOption = Annotated[
+    Literal["exact", "nearest-keyframe"],  # `ggm.media.sample.FrameChoice`, without loading it
+    typer.Option(
+        help="Frames on the screen at the sampled moments, or keyframes near them: quicker, others."
     ),
 ]
 
