@@ -5,8 +5,9 @@ features find guidance, and features, description and guidance become hashtags.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ import torch
 from ggm.bundle import Bundle, load_bundle
 from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError, MediaError
+from ggm.generator.batch import GeneratorBatch
 from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate, remember
 from ggm.generator.memory import Memory
@@ -48,6 +50,35 @@ _WIDER = 4
 
 _BY_LIMIT = {"min_score", "total_length"}
 """Rules under which more candidates would fare no better."""
+
+
+@dataclass(frozen=True, repr=False)
+class DecodedPost:
+    """A post whose video was decoded, and what is wanted for it; see `Recommender.recommend`.
+
+    Args:
+        video: What `Recommender.decode` gave.
+        description: What the creator wrote.
+        name: What the answer calls the video.
+        top: How many hashtags at most, 1 or more.
+        fitting: Fewer where fewer promise a better F1.
+        policy: What may be recommended.
+        decoding: How hashtags are written; as the bundle says by default.
+
+    Raises:
+        ValueError: If ``top`` is below 1.
+    """
+
+    video: Video
+    description: str = ""
+    name: str = ""
+    top: int = 5
+    fitting: bool = False
+    policy: Policy = field(default_factory=Policy)
+    decoding: DecodingConfig | None = None
+
+    def __post_init__(self) -> None:
+        _check_top(self.top)
 
 
 class Recommender:
@@ -330,15 +361,147 @@ class Recommender:
             BundleError: See `recommend`.
             ValueError: If ``top`` is below 1.
         """
-        if top < 1:
-            raise ValueError(f"top must be at least 1, got {top}")
-        if fitting and self.bundle.scorer is None:
+        _check_top(top)
+        if fitting:
+            self._check_fitting()
+        policy = policy or Policy()
+        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
+
+    def recommend_decoded(
+        self, posts: Sequence[DecodedPost], *, on_stage: Callable[[str], object] | None = None
+    ) -> list[Recommendation]:
+        """Recommend for videos that were decoded already, all in one pass of the model.
+
+        Several posts take less time together than one after another; how many are worth it is for
+        the caller to say, as all of their frames are in memory.
+
+        Args:
+            posts: One or more; each may want something else.
+            on_stage: Is told ``features``, ``retrieve`` and ``generate`` when each begins.
+
+        Returns:
+            One answer a post, in order. A stage's ``seconds`` are those of all posts together.
+
+        Raises:
+            PoolError: If the pool is empty.
+            BundleError: If the fitting number is wanted, and the bundle has no scorer.
+        """
+        if not posts:
+            return []
+        if any(post.fitting for post in posts):
+            self._check_fitting()
+        tell = on_stage or (lambda _: None)
+        started = time.perf_counter()
+        seconds: dict[str, float] = {}
+        described = [self._description(post.description, post.policy) for post in posts]
+        texts = [readable(text) for text, _, _ in described]
+        offered = [hashtags for _, hashtags, _ in described]
+        tell("features")
+        with _timed(seconds, "features"):
+            if len(posts) == 1:
+                features = [self.features(posts[0].video)]
+            else:
+                features = self.bundle.extractor.extract_batch(
+                    [post.video for post in posts], tolerance=self.frame_tolerance
+                )
+        tell("retrieve")
+        with _timed(seconds, "retrieve"):
+            guidance = self.bundle.guide(features)
+        tell("generate")
+        with _timed(seconds, "generate"):
+            batch = self.bundle.batch(features, texts, guidance)
+            memory = remember(self.generator, batch)
+            generated = self._generate_many(posts, features, texts, guidance, batch, memory)
+            ranked = rank_posts(
+                self.bundle,
+                features,
+                texts,
+                batch,
+                generated=generated,
+                guidance=guidance,
+                offered=offered if any(offered) else None,
+                memory=memory,
+            )
+            rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
+            chosen = [self._choose(*row) for row in rows]
+        answers = []
+        for post, (text, _, notices), found, (top, outcome, candidates) in zip(
+            posts, described, guidance, chosen, strict=True
+        ):
+            shown, hidden = _shown(found, candidates, outcome, post.policy)
+            notices = [*post.video.notices, *notices, *_limit_notices(top, post.policy)]
+            hashtags = self._hashtags(outcome, found, post.policy)
+            changes = (*outcome.changes, *hidden)
+            answers.append(
+                Recommendation(post.name, text, hashtags, shown, tuple(notices), dict(seconds), changes)
+            )
+        total = time.perf_counter() - started
+        return [replace(answer, seconds={**answer.seconds, "total": total}) for answer in answers]
+
+    def _generate_many(
+        self,
+        posts: Sequence[DecodedPost],
+        features: Sequence[VideoFeatures],
+        texts: Sequence[str],
+        guidance: Sequence[Guidance],
+        batch: GeneratorBatch,
+        memory: Memory,
+    ) -> list[list[GeneratedHashtag]]:
+        """Posts that are written for in the same way are written for together."""
+        groups: dict[tuple[bool, DecodingConfig], list[int]] = {}
+        for row, post in enumerate(posts):
+            way = post.policy.novel == "forbid", post.decoding or self.bundle.decoding
+            groups.setdefault(way, []).append(row)
+        generated: list[list[GeneratedHashtag]] = [[] for _ in posts]
+        for (forbidden, decoding), rows in groups.items():
+            alike = len(groups) == 1
+            if not alike:
+                batch = self.bundle.batch(
+                    [features[row] for row in rows],
+                    [texts[row] for row in rows],
+                    [guidance[row] for row in rows],
+                )
+            written = generate(
+                self.generator,
+                batch,
+                decoding=decoding,
+                vocabulary=self.bundle.vocabulary,
+                only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
+                memory=memory if alike else None,
+            )
+            for row, hashtags in zip(rows, written, strict=True):
+                generated[row] = hashtags
+        return generated
+
+    def _choose(
+        self,
+        post: DecodedPost,
+        features: VideoFeatures,
+        text: str,
+        offered: Sequence[str],
+        guidance: Guidance,
+        generated: Sequence[GeneratedHashtag],
+        ranked: list[Ranked],
+    ) -> tuple[int, Outcome, list[Ranked]]:
+        """How many are wanted, what the policy leaves of them, and of which candidates."""
+        top, policy = post.top, post.policy
+        if post.fitting:
+            allowed = self.select(ranked, policy=policy).kept
+            top = fitting_count([item.score for item in allowed], most=top) or top
+        outcome = self.select(ranked, top=top, policy=policy)
+        if _wants_more(outcome, top, policy):
+            wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
+            if len(wider) > len(guidance):
+                ranked = self.rank(features, text, wider, generated, offered=offered)
+                outcome = self.select(ranked, top=top, policy=policy)
+        return top, outcome, ranked
+
+    def _check_fitting(self) -> None:
+        if self.bundle.scorer is None:
             raise BundleError(
                 f"bundle {self.bundle.name!r} has no scorer, so that its scores are no probabilities; "
                 "`ggm train scorer` fits one"
             )
-        policy = policy or Policy()
-        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
 
     def _answer(
         self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy
@@ -350,31 +513,9 @@ class Recommender:
                 video = self.decode(path)
         except MediaError as error:
             return error
-        text, offered, notices = self._description(description, policy)
-        read = readable(text)
-        with _timed(seconds, "features"):
-            features = self.features(video)
-        with _timed(seconds, "retrieve"):
-            guidance = self.guide(features)
-        with _timed(seconds, "generate"):
-            memory = self.read(features, read, guidance)
-            generated = self.generate(features, read, guidance, policy=policy, memory=memory)
-            ranked = self.rank(features, read, guidance, generated, offered=offered, memory=memory)
-            if fitting:
-                allowed = self.select(ranked, policy=policy).kept
-                top = fitting_count([item.score for item in allowed], most=top) or top
-            outcome = self.select(ranked, top=top, policy=policy)
-            if _wants_more(outcome, top, policy):
-                wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
-                if len(wider) > len(guidance):
-                    ranked = self.rank(features, read, wider, generated, offered=offered)
-                    outcome = self.select(ranked, top=top, policy=policy)
-            shown, hidden = _shown(guidance, ranked, outcome, policy)
-        notices = [*video.notices, *notices, *_limit_notices(top, policy)]
-        hashtags = self._hashtags(outcome, guidance, policy)
-        changes = (*outcome.changes, *hidden)
-        seconds["total"] = time.perf_counter() - started
-        return Recommendation(str(path), text, hashtags, shown, tuple(notices), seconds, changes)
+        (answer,) = self.recommend_decoded([DecodedPost(video, description, str(path), top, fitting, policy)])
+        total = time.perf_counter() - started
+        return replace(answer, seconds={**seconds, **answer.seconds, "total": total})
 
     def _hashtags(
         self, outcome: Outcome, guidance: Guidance, policy: Policy
@@ -424,6 +565,11 @@ class Recommender:
         offered = [text for text in hashtags if self.bundle.scorer and says_nothing(text) is None]
         offered = offered[:MAX_OFFERED]
         return tuple(offered), tuple(text for text in hashtags if text not in offered)
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
 
 
 def _wants_more(outcome: Outcome, top: int, policy: Policy) -> bool:

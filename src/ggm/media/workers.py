@@ -40,6 +40,15 @@ class DecodingWorkers:
         for worker in self._workers:
             self._free.put(worker)
 
+    def start(self) -> None:
+        """Begin to start all processes, so that they are ready sooner; `decode` would do it otherwise.
+
+        Raises:
+            MediaError: If one can't be started.
+        """
+        for worker in self._workers:
+            worker.start()
+
     def decode(
         self,
         path: str | os.PathLike[str],

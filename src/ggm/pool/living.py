@@ -242,6 +242,11 @@ class LivingPool:
         return self.settings.precision
 
     @property
+    def writable(self) -> bool:
+        """Whether it was opened for writing."""
+        return self._durable.writable
+
+    @property
     def hashtags(self) -> tuple[str, ...]:
         """All hashtags, in the order in which they came, without aliases; the same tuple until a change."""
         state, records, texts = self._listed

@@ -1,0 +1,44 @@
+"""What the routes of one service share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ggm.pool.living import LivingPool
+from ggm.recommend import Recommender
+from ggm.serving.service.access import Access
+from ggm.serving.service.metrics import Metrics
+from ggm.serving.service.queue import RecommendQueue
+from ggm.serving.service.settings import ServiceSettings
+
+
+@dataclass
+class Service:
+    """One service.
+
+    Args:
+        recommender: Its model.
+        settings: Its limits.
+        access: Who may ask.
+        metrics: What is counted.
+        queue: Where videos wait.
+        folder: Where uploads go.
+        stopping: Whether it is being stopped.
+    """
+
+    recommender: Recommender
+    settings: ServiceSettings
+    access: Access
+    metrics: Metrics
+    queue: RecommendQueue
+    folder: Path
+    stopping: bool = False
+    pool_threads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
+
+    @property
+    def living_pool(self) -> LivingPool | None:
+        """The pool, if it can be changed here."""
+        pool: object = self.recommender.bundle.pool
+        return pool if isinstance(pool, LivingPool) and pool.writable else None

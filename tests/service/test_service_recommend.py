@@ -1,0 +1,277 @@
+"""Videos are sent and answered: alone, with events, in batches, by path; and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from ggm.bundle import Bundle
+from ggm.recommend import Recommender
+from services import Started, events, refused, send
+
+
+def test_an_answer_is_what_the_library_says(client: TestClient, bundle: Bundle, clips: list[Path]) -> None:
+    answer = send(client, clips[0], description="first snow", options='{"max_hashtags": 3}')
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    with Recommender(bundle) as recommender:
+        expected = recommender.recommend(clips[0], "first snow", top=3)
+    assert [item["hashtag"] for item in body["hashtags"]] == [item.text for item in expected.hashtags]
+    for item, wanted in zip(body["hashtags"], expected.hashtags, strict=True):
+        assert item["score"] == pytest.approx(wanted.score, abs=1e-4)
+        assert (item["display"], item["source"], item["flagged"]) == (wanted.display, wanted.source, False)
+        assert item["novel"] == (wanted.source == "novel") != item["known"]
+        near = [one["similarity"] for one in item["why"]]
+        assert near == sorted(near, reverse=True)
+        assert {one["hashtag"] for one in item["why"]} <= {hit.text for hit in expected.guidance.hits}
+    assert [hit["hashtag"] for hit in body["guidance"]] == list(expected.guidance.texts)
+    assert body["notices"] == []
+    assert set(body["seconds"]) == {"queue", "decode", "encode", "write", "total"}
+    assert body["bundle"]["name"] == "random"
+    assert body["id"] == answer.headers["x-request-id"]
+    assert "frames" not in body
+
+
+def test_frames_come_as_small_pictures_if_asked_for(client: TestClient, clips: list[Path]) -> None:
+    frames = send(client, clips[1], query="?frames=1").json()["frames"]
+    moments = [frame["seconds"] for frame in frames]
+    assert moments == sorted(moments)
+    for frame in frames:
+        content = base64.b64decode(frame["image"].removeprefix("data:image/jpeg;base64,"), validate=True)
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.format == "JPEG"
+            assert max(picture.size) <= 160
+
+
+@pytest.mark.parametrize("way", ["query", "header"])
+def test_events_tell_the_progress_then_the_result(client: TestClient, clips: list[Path], way: str) -> None:
+    headers = {"accept": "text/event-stream"} if way == "header" else {}
+    with clips[0].open("rb") as file:
+        answer = client.post(
+            "/v1/recommend" + ("?stream=1" if way == "query" else ""), files={"video": file}, headers=headers
+        )
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *progress, (name, result) = events(answer.text)
+    assert name == "result"
+    assert result["hashtags"]
+    stages = [value["stage"] for kind, value in progress if kind == "progress"]
+    assert len(stages) == len(progress)
+    assert list(dict.fromkeys(stages)) == ["received", "queued", "decoding", "encoding", "writing"]
+
+
+def test_an_error_among_events_has_all_that_a_status_would_say(client: TestClient, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video" * 100)
+    *_, (name, value) = events(send(client, bad, query="?stream=1").text)
+    assert name == "error"
+    assert value["error"]["code"] == "not_a_video"
+    assert value["error"]["status"] == 422
+
+
+def test_own_hashtags_are_taken_and_a_notice_says_that_they_do_nothing(
+    client: TestClient, clips: list[Path]
+) -> None:
+    answer = send(client, clips[0], history=["cat", "dog"])
+    assert answer.status_code == 200
+    assert any("own hashtags" in notice for notice in answer.json()["notices"])
+
+
+def test_options_narrow_the_policy_down(started: Started, clips: list[Path]) -> None:
+    from ggm.policy import Policy
+
+    client, _ = started(policy=Policy(block=("cat*",), max_count=4, novel="forbid"))
+    options = {"max_hashtags": 50, "novel": "allow", "policy": {"block": ["dog"], "max_count": 9}}
+    body = send(client, clips[0], options=json.dumps(options)).json()
+    texts = {item["hashtag"].lower() for item in body["hashtags"]}
+    assert 0 < len(texts) <= 4
+    assert not {"cat", "dog"} & texts
+    assert not any(item["novel"] for item in body["hashtags"])
+    reasons = {(change["hashtag"].lower(), change["rule"]) for change in body["changes"]}
+    assert reasons <= {("cat", "block"), ("dog", "block")} | {one for one in reasons if one[1] != "block"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("{", "JSON"),
+        ('{"colour": 1}', "colour: isn't known here"),
+        ('{"max_hashtags": 0}', "max_hashtags"),
+        ('{"min_score": 2}', "min_score"),
+        ('{"platform": "nowhere"}', "no preset"),
+        ('{"beams": 1000}', "beams"),
+        ('{"fitting": true}', "no scorer"),
+        ('{"policy": {"allow": ["x"]}}', "allow can't be asked for"),
+        ('{"policy": {"block": ["*a*b*c*d*e*f"]}}', "wildcards"),
+        ('{"novel": "flag", "policy": {"novel": "allow"}}', "given twice"),
+        ('{"policy": {"max_count": "many"}}', "max_count"),
+    ],
+)
+def test_options_that_cant_be_had(client: TestClient, clips: list[Path], options: str, words: str) -> None:
+    assert words in refused(send(client, clips[0], options=options), 422, "invalid_request")
+
+
+def test_what_is_no_video(client: TestClient, clips: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "secret-name.mp4"
+    bad.write_bytes(b"no video" * 100)
+    message = refused(send(client, bad), 422, "not_a_video")
+    assert "the video" in message
+    assert "secret-name" not in message
+    assert "/tmp" not in message
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    refused(send(client, empty), 422, "no_video")
+    refused(
+        client.post("/v1/recommend", data={"description": "x"}, files={"other": b"x"}), 422, "invalid_request"
+    )
+    refused(client.post("/v1/recommend", content=b"x"), 415, "unsupported_media_type")
+    refused(client.post("/v1/recommend", json={}), 415, "unsupported_media_type")
+    form = {"Content-Type": "multipart/form-data; boundary=abc"}
+    refused(client.post("/v1/recommend", content=b"--abc\r\n", headers=form), 400, "bad_form")
+    refused(client.post("/v1/recommend", content=b"nothing", headers=form), 400, "bad_form")
+    twice = [("video", ("a.mp4", clips[0].read_bytes())), ("video", ("b.mp4", b"x"))]
+    refused(client.post("/v1/recommend", files=twice), 422, "too_many_videos")
+
+
+def test_limits_of_size_and_length(started: Started, clips: list[Path]) -> None:
+    client, app = started(max_upload_bytes=clips[0].stat().st_size - 1, max_duration_seconds=1.2)
+    refused(send(client, clips[0]), 413, "too_large")
+    assert clips[1].stat().st_size < clips[0].stat().st_size
+    assert "at most 1 s" in refused(send(client, clips[1]), 413, "video_over_limit")
+    declared = {"Content-Length": "99999999", "Content-Type": "multipart/form-data; boundary=abc"}
+    refused(client.post("/v1/recommend", content=b"--abc", headers=declared), 413, "too_large")
+    assert list(app.service.folder.iterdir()) == []
+
+
+def test_uploads_leave_nothing_behind(started: Started, clips: list[Path], tmp_path: Path) -> None:
+    client, app = started()
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video" * 100)
+    for query in ("", "?stream=1"):
+        send(client, clips[0], query=query)
+        send(client, bad, query=query)
+    assert list(app.service.folder.iterdir()) == []
+    assert app.service.queue.num_taken == 0
+
+
+def test_paths_below_the_roots_alone(started: Started, clips: list[Path], tmp_path: Path) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    (root / "clip.mp4").write_bytes(clips[0].read_bytes())
+    (tmp_path / "outside.mp4").write_bytes(clips[0].read_bytes())
+    (root / "link.mp4").symlink_to(tmp_path / "outside.mp4")
+    client, _ = started(roots=(root,))
+
+    def ask(path: str) -> Any:
+        return client.post("/v1/recommend", files={"path": (None, path)})
+
+    assert ask("clip.mp4").status_code == 200
+    assert ask(str(root / "clip.mp4")).status_code == 200
+    for path in (
+        "../outside.mp4",
+        str(tmp_path / "outside.mp4"),
+        "link.mp4",
+        "nothing.mp4",
+        ".",
+        "a\0b",
+        "/etc/passwd",
+    ):
+        refused(ask(path), 404, "video_not_found")
+    both = {"path": (None, "clip.mp4"), "video": ("a.mp4", clips[0].read_bytes())}
+    refused(client.post("/v1/recommend", files=both), 422, "no_video")
+    without, _ = started()
+    refused(without.post("/v1/recommend", files={"path": (None, "clip.mp4")}), 403, "paths_not_allowed")
+    assert client.get("/v1/limits").json()["paths"] is True
+
+
+def test_a_batch_of_files(client: TestClient, clips: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video" * 100)
+    files = [("video", (path.name, path.read_bytes())) for path in (clips[0], bad, clips[1])]
+    items = [{"description": "first snow"}, {}, {"options": {"max_hashtags": 1}}]
+    answer = client.post("/v1/recommend/batch", files=files, data={"items": json.dumps(items)})
+    assert answer.status_code == 200, answer.text
+    first, second, third = answer.json()["items"]
+    alone = send(client, clips[0], description="first snow").json()
+    assert [one["hashtag"] for one in first["result"]["hashtags"]] == [
+        one["hashtag"] for one in alone["hashtags"]
+    ]
+    assert second["error"]["code"] == "not_a_video"
+    assert set(second) == {"error"}
+    assert len(third["result"]["hashtags"]) == 1
+    few = client.post("/v1/recommend/batch", files=files, data={"items": "[{}]"})
+    assert "3 videos" in refused(few, 422, "invalid_request")
+
+
+def test_a_batch_of_paths(started: Started, clips: list[Path]) -> None:
+    client, _ = started(roots=(clips[0].parent,), max_items=3)
+    items = [{"path": clips[0].name}, {"path": "nothing.mp4"}, {}]
+    first, second, third = client.post("/v1/recommend/batch", json={"items": items}).json()["items"]
+    assert first["result"]["hashtags"]
+    assert second["error"]["code"] == "video_not_found"
+    assert third["error"]["code"] == "no_video"
+    refused(client.post("/v1/recommend/batch", json={"items": items * 2}), 422, "too_many_videos")
+    refused(client.post("/v1/recommend/batch", json={"items": []}), 422, "invalid_request")
+    refused(client.post("/v1/recommend/batch", json={"items": [{"colour": 1}]}), 422, "invalid_request")
+
+
+def test_what_waits_is_recommended_together(started: Started, clips: list[Path]) -> None:
+    client, app = started(max_batch=4, decoders=2)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: send(client, clips[0], description="first snow"), range(16)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({str([one["hashtag"] for one in answer.json()["hashtags"]]) for answer in answers}) == 1
+    text = client.get("/metrics").text
+    (alone,) = [line for line in text.splitlines() if line.startswith('ggm_batch_size_bucket{le="1.0"}')]
+    (passes,) = [line for line in text.splitlines() if line.startswith("ggm_batch_size_count")]
+    (videos,) = [line for line in text.splitlines() if line.startswith("ggm_batch_size_sum")]
+    assert float(videos.split()[1]) == 16
+    assert float(passes.split()[1]) < 16
+    assert float(alone.split()[1]) < float(passes.split()[1])
+    assert app.service.queue.num_taken == 0
+
+
+def test_more_than_there_is_room_for_is_refused_unread(started: Started, clips: list[Path]) -> None:
+    client, app = started(max_waiting=2, max_items=2)
+    with app.service.queue.take(2):
+        message = refused(send(client, clips[0]), 503, "queue_full")
+        assert "2 videos" in message
+    assert send(client, clips[0]).status_code == 200
+
+
+def test_what_waited_too_long_is_refused(started: Started, clips: list[Path]) -> None:
+    client, _ = started(request_seconds=1e-6)
+    refused(send(client, clips[0]), 503, "waited_too_long")
+
+
+def test_a_killed_decoding_process_is_replaced(started: Started, clips: list[Path]) -> None:
+    client, app = started()
+    for _ in range(3):
+        (worker,) = app.service.queue._workers._workers
+        worker.ensure_started()
+        assert worker._process is not None
+        os.kill(worker._process._popen.pid, signal.SIGKILL)
+        assert send(client, clips[0]).status_code == 200
+
+
+def test_an_empty_pool_passes(started: Started, clips: list[Path], bundle: Bundle, tmp_path: Path) -> None:
+    from ggm.pool import LivingPool
+    from ggm.retriever.pool import HashtagPool
+
+    empty = HashtagPool(
+        embedding_dim=bundle.pool.embedding_dim, retriever_fingerprint=bundle.pool.retriever_fingerprint
+    )
+    with LivingPool.create(tmp_path / "pool", empty, embed=bundle.embed_hashtags) as pool:
+        client, _ = started(pool=pool)
+        refused(send(client, clips[0]), 503, "pool_unavailable")
+        assert client.post("/v1/pool", json={"add": ["cat"]}).status_code == 200
+        assert send(client, clips[0]).status_code == 200
