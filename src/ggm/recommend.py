@@ -448,6 +448,17 @@ class Recommender:
         memory: Memory,
     ) -> list[list[GeneratedHashtag]]:
         """Posts that are written for in the same way are written for together."""
+        if len(posts) == 1:
+            (post,) = posts
+            written = self.generate(
+                features[0],
+                texts[0],
+                guidance[0],
+                decoding=post.decoding,
+                policy=post.policy,
+                memory=memory,
+            )
+            return [written]
         groups: dict[tuple[bool, DecodingConfig], list[int]] = {}
         for row, post in enumerate(posts):
             way = post.policy.novel == "forbid", post.decoding or self.bundle.decoding
@@ -461,7 +472,7 @@ class Recommender:
                     [texts[row] for row in rows],
                     [guidance[row] for row in rows],
                 )
-            written = generate(
+            together = generate(
                 self.generator,
                 batch,
                 decoding=decoding,
@@ -469,7 +480,7 @@ class Recommender:
                 only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
                 memory=memory if alike else None,
             )
-            for row, hashtags in zip(rows, written, strict=True):
+            for row, hashtags in zip(rows, together, strict=True):
                 generated[row] = hashtags
         return generated
 
