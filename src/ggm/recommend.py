@@ -18,6 +18,7 @@ from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate
 from ggm.hashtags import key, parse_caption
+from ggm.history import History
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
 from ggm.policy import Outcome, Policy, apply, objection
@@ -175,14 +176,29 @@ class Recommender:
         description: str,
         guidance: Guidance,
         generated: Sequence[GeneratedHashtag],
+        *,
+        history: History | None = None,
     ) -> list[Ranked]:
         """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
 
         `ggm.ranking.best_beam` gives the paper's reading instead.
+
+        Args:
+            features: Of one video.
+            description: Without inline hashtags.
+            guidance: What the retriever found.
+            generated: What the generator wrote.
+            history: What the creator used before; see `ggm.history`.
         """
         batch = self.bundle.batch([features], [description], [guidance])
         (ranked,) = rank_posts(
-            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
+            self.bundle,
+            [features],
+            [description],
+            batch,
+            generated=[generated],
+            guidance=[guidance],
+            histories=None if history is None else [history],
         )
         return ranked
 
@@ -218,6 +234,7 @@ class Recommender:
         top: int = 5,
         fitting: bool = False,
         policy: Policy | None = None,
+        history: History | Iterable[str] = (),
     ) -> Recommendation:
         """Recommend hashtags for one video.
 
@@ -228,14 +245,19 @@ class Recommender:
             fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
             policy: What may be recommended. By default novel hashtags may, harmful language may not,
                 and of near-duplicates the best one alone.
+            history: Hashtags of the creator's earlier posts, a text a post, oldest first (see
+                `ggm.history.History.of`). What they use often is preferred; without any, nothing changes.
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.
             PoolError: If the pool is empty.
             BundleError: If the fitting number is wanted, and the bundle has no scorer.
+            HashtagError: If a text of the history holds no hashtag.
             ValueError: If ``top`` is below 1.
         """
-        (answer,) = self.recommend_many([(video, description)], top=top, fitting=fitting, policy=policy)
+        (answer,) = self.recommend_many(
+            [(video, description)], top=top, fitting=fitting, policy=policy, history=history
+        )
         if isinstance(answer, MediaError):
             raise answer
         return answer
@@ -247,6 +269,7 @@ class Recommender:
         top: int = 5,
         fitting: bool = False,
         policy: Policy | None = None,
+        history: History | Iterable[str] = (),
     ) -> Iterator[Recommendation | MediaError]:
         """Recommend for many videos, one answer each, in order.
 
@@ -258,10 +281,12 @@ class Recommender:
             top: How many hashtags at most, 1 or more.
             fitting: See `recommend`.
             policy: See `recommend`.
+            history: Of the creator of all of them; see `recommend`.
 
         Raises:
             PoolError: While iterating, if the pool is empty.
             BundleError: See `recommend`.
+            HashtagError: See `recommend`.
             ValueError: If ``top`` is below 1.
         """
         if top < 1:
@@ -272,10 +297,11 @@ class Recommender:
                 "`ggm train scorer` fits one"
             )
         policy = policy or Policy()
-        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
+        past = history if isinstance(history, History) else History.of(history)
+        return (self._answer(path, description, top, fitting, policy, past) for path, description in posts)
 
     def _answer(
-        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy
+        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy, history: History
     ) -> Recommendation | MediaError:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
@@ -291,7 +317,7 @@ class Recommender:
             guidance = self.guide(features)
         with _timed(seconds, "generate"):
             generated = self.generate(features, text, guidance, policy=policy)
-            ranked = self.rank(features, text, guidance, generated)
+            ranked = self.rank(features, text, guidance, generated, history=history)
             if fitting:
                 allowed = self.select(ranked, policy=policy).kept
                 top = fitting_count([item.score for item in allowed], most=top) or top
@@ -299,37 +325,37 @@ class Recommender:
             if _wants_more(outcome, top, policy):
                 wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
                 if len(wider) > len(guidance):
-                    ranked = self.rank(features, text, wider, generated)
+                    ranked = self.rank(features, text, wider, generated, history=history)
                     outcome = self.select(ranked, top=top, policy=policy)
             shown, hidden = _shown(guidance, ranked, outcome, policy)
         notices = [*video.notices, *notices, *_limit_notices(top, policy)]
-        hashtags = self._hashtags(outcome, guidance, policy)
+        hashtags = self._hashtags(outcome, guidance, policy, history)
         changes = (*outcome.changes, *hidden)
         seconds["total"] = time.perf_counter() - started
         return Recommendation(str(path), text, hashtags, shown, tuple(notices), seconds, changes)
 
     def _hashtags(
-        self, outcome: Outcome, guidance: Guidance, policy: Policy
+        self, outcome: Outcome, guidance: Guidance, policy: Policy, history: History
     ) -> tuple[RecommendedHashtag, ...]:
         """With what is known of each; a renamed one comes from where the one before came from."""
         before = {key(change.result): change.text for change in outcome.changes if change.result}
         hashtags = []
         for item in outcome.kept:
-            source = self._source(item.text, guidance)
+            source = self._source(item.text, guidance, history)
             origin = before.get(key(item.text))
             if source == "novel" and origin is not None:
-                source = self._source(origin, guidance)
+                source = self._source(origin, guidance, history)
             flagged = policy.novel == "flag" and source == "novel"
             display = self.bundle.vocabulary.display(item.text)
             hashtags.append(RecommendedHashtag(item.text, display, item.score, source, flagged))
         return tuple(hashtags)
 
-    def _source(self, text: str, guidance: Guidance) -> Source:
+    def _source(self, text: str, guidance: Guidance, history: History) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
         if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
-        return "novel"
+        return "history" if key(text) in history.familiarity else "novel"
 
     def _description(self, description: str) -> tuple[str, list[str]]:
         """The text that the generator gets, and what was done to it."""
