@@ -1,7 +1,8 @@
 """Candidates for a post: what any side proposed, measured by all, and ranked.
 
 The generator proposes what it wrote, the retriever its guidance. Where a bundle has a scorer the
-description proposes too: pool hashtags that it names, and those closest to it.
+description proposes too: pool hashtags that it names, and those closest to it. Where a creator's history is
+known, so does that (see `ggm.history`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from ggm.generator.batch import GeneratorBatch
 from ggm.generator.decoding import score_hashtags
 from ggm.generator.memory import Memory
 from ggm.hashtags import key, split_words
+from ggm.history import CANDIDATES, History, preferred
 from ggm.ranking import Candidate, Ranked, distinct, join
-from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
+from ggm.records import GeneratedHashtag, Guidance, Hit, VideoFeatures
 
 NEAREST: Final = 10
 """How many pool hashtags a description proposes beside those that it names."""
@@ -40,6 +42,7 @@ def rank_posts(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     offered: Sequence[Sequence[str]] | None = None,
+    histories: Sequence[History] | None = None,
     top: int | None = None,
     memory: Memory | None = None,
 ) -> list[list[Ranked]]:
@@ -54,6 +57,7 @@ def rank_posts(
         guidance: What the retriever found for each.
         offered: Hashtags that the creators wrote themselves. A scorer takes them for named ones, and
             their words for a part of the description.
+        histories: Of their creators; an empty one, as none, changes nothing.
         top: How many of each post at most; None for all.
         memory: Of the same posts, if they are encoded already.
 
@@ -71,15 +75,19 @@ def rank_posts(
         guidance=guidance,
         descriptions=descriptions if scored else None,
         offered=offered if scored else None,
+        histories=histories,
         memory=memory,
     )
     ranked = []
-    for candidates, description in zip(measured, descriptions, strict=True):
+    for row, (candidates, description) in enumerate(zip(measured, descriptions, strict=True)):
         described = bool(description.strip())
         if bundle.scorer is None:
-            ranked.append(join(candidates, config=bundle.ranking, described=described, top=top))
+            found = join(candidates, config=bundle.ranking, described=described)
         else:
-            ranked.append(bundle.scorer.rank(candidates, described=described, top=top))
+            found = bundle.scorer.rank(candidates, described=described)
+        if histories is not None:
+            found = preferred(found, histories[row])
+        ranked.append(found[:top])
     return ranked
 
 
@@ -93,6 +101,7 @@ def measure_candidates(
     descriptions: Sequence[str] | None = None,
     offered: Sequence[Sequence[str]] | None = None,
     memory: Memory | None = None,
+    histories: Sequence[History] | None = None,
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
@@ -109,6 +118,7 @@ def measure_candidates(
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
         offered: Hashtags of the creators themselves, whether they stand in the pool or not.
         memory: Of the same posts, if they are encoded already.
+        histories: Of their creators, which propose what is most familiar to them.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -121,9 +131,12 @@ def measure_candidates(
     named, nearest, queries = _described(bundle, descriptions, len(features))
     if offered is not None:
         named = [distinct(own, names) for own, names in zip(offered, named, strict=True)]
+    familiar = [past.hashtags[:CANDIDATES] for past in histories or [History()] * len(features)]
     texts = [
-        distinct([item.text for item in written], found.texts, names, near)
-        for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
+        distinct([item.text for item in written], found.texts, names, near, past)
+        for written, found, names, near, past in zip(
+            generated, guidance, named, nearest, familiar, strict=True
+        )
     ]
     likelihoods = score_hashtags(bundle.generator, batch, texts, memory=memory)
     videos = bundle.embed_videos(features)
@@ -161,6 +174,36 @@ def measure_candidates(
 def _with_words(description: str, hashtags: Sequence[str]) -> str:
     words = " ".join(" ".join(split_words(hashtag)) for hashtag in hashtags)
     return f"{description} {words}".strip() if words else description
+
+
+def with_history(
+    bundle: Bundle,
+    features: Sequence[VideoFeatures],
+    guidance: Sequence[Guidance],
+    histories: Sequence[History],
+) -> list[list[Hit]]:
+    """What the retriever found, and all hashtags of the creators' histories, measured in the same space.
+
+    Args:
+        bundle: Whose guidance comes from its retriever.
+        features: Of the posts' videos.
+        guidance: What the retriever found for each.
+        histories: Of their creators.
+
+    Returns:
+        For each post its guidance, then what its history adds, the most familiar first.
+    """
+    videos = bundle.embed_videos(features)
+    added = [
+        distinct(found.texts, past.hashtags)[len(distinct(found.texts)) :]
+        for past, found in zip(histories, guidance, strict=True)
+    ]
+    fresh = distinct(*added)
+    vectors = dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True)) if fresh else {}
+    return [
+        [*found.hits, *(Hit(text, float(np.dot(video, vectors[key(text)]))) for text in texts)]
+        for found, video, texts in zip(guidance, videos, added, strict=True)
+    ]
 
 
 def named_hashtags(description: str, bundle: Bundle) -> list[str]:

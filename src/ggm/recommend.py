@@ -21,6 +21,7 @@ from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate, remember
 from ggm.generator.memory import Memory
 from ggm.hashtags import key, parse_caption, readable
+from ggm.history import History
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
 from ggm.media.sample import FrameChoice
@@ -64,6 +65,7 @@ class DecodedPost:
         fitting: Fewer where fewer promise a better F1.
         policy: What may be recommended.
         decoding: How hashtags are written; as the bundle says by default.
+        history: What the creator used before; see `ggm.history`.
 
     Raises:
         ValueError: If ``top`` is below 1.
@@ -76,6 +78,7 @@ class DecodedPost:
     fitting: bool = False
     policy: Policy = field(default_factory=Policy)
     decoding: DecodingConfig | None = None
+    history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         _check_top(self.top)
@@ -256,6 +259,7 @@ class Recommender:
         generated: Sequence[GeneratedHashtag],
         *,
         offered: Sequence[str] = (),
+        history: History | None = None,
         memory: Memory | None = None,
     ) -> list[Ranked]:
         """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
@@ -268,6 +272,7 @@ class Recommender:
             guidance: What the retriever found.
             generated: What the generator wrote.
             offered: Hashtags that the creator wrote; candidates too, where the bundle has a scorer.
+            history: What the creator used before; see `ggm.history`.
             memory: See `generate`.
         """
         (ranked,) = rank_posts(
@@ -278,6 +283,7 @@ class Recommender:
             generated=[generated],
             guidance=[guidance],
             offered=[offered] if offered else None,
+            histories=None if history is None else [history],
             memory=memory,
         )
         return ranked
@@ -314,6 +320,7 @@ class Recommender:
         top: int = 5,
         fitting: bool = False,
         policy: Policy | None = None,
+        history: History | Iterable[str] = (),
     ) -> Recommendation:
         """Recommend hashtags for one video.
 
@@ -325,14 +332,19 @@ class Recommender:
             fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
             policy: What may be recommended. By default novel hashtags may, harmful language may not,
                 and of near-duplicates the best one alone.
+            history: Hashtags of the creator's earlier posts, a text a post, oldest first (see
+                `ggm.history.History.of`). What they use often is preferred; without any, nothing changes.
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.
             PoolError: If the pool is empty.
             BundleError: If the fitting number is wanted, and the bundle has no scorer.
+            HashtagError: If a text of the history holds no hashtag.
             ValueError: If ``top`` is below 1.
         """
-        (answer,) = self.recommend_many([(video, description)], top=top, fitting=fitting, policy=policy)
+        (answer,) = self.recommend_many(
+            [(video, description)], top=top, fitting=fitting, policy=policy, history=history
+        )
         if isinstance(answer, MediaError):
             raise answer
         return answer
@@ -344,6 +356,7 @@ class Recommender:
         top: int = 5,
         fitting: bool = False,
         policy: Policy | None = None,
+        history: History | Iterable[str] = (),
     ) -> Iterator[Recommendation | MediaError]:
         """Recommend for many videos, one answer each, in order.
 
@@ -355,17 +368,20 @@ class Recommender:
             top: How many hashtags at most, 1 or more.
             fitting: See `recommend`.
             policy: See `recommend`.
+            history: Of the creator of all of them; see `recommend`.
 
         Raises:
             PoolError: While iterating, if the pool is empty.
             BundleError: See `recommend`.
+            HashtagError: See `recommend`.
             ValueError: If ``top`` is below 1.
         """
         _check_top(top)
         if fitting:
             self._check_fitting()
         policy = policy or Policy()
-        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
+        past = history if isinstance(history, History) else History.of(history)
+        return (self._answer(path, description, top, fitting, policy, past) for path, description in posts)
 
     def recommend_decoded(
         self, posts: Sequence[DecodedPost], *, on_stage: Callable[[str], object] | None = None
@@ -420,6 +436,7 @@ class Recommender:
                 generated=generated,
                 guidance=guidance,
                 offered=offered if any(offered) else None,
+                histories=[post.history for post in posts],
                 memory=memory,
             )
             rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
@@ -430,7 +447,7 @@ class Recommender:
         ):
             shown, hidden = _shown(found, candidates, outcome, post.policy)
             notices = [*post.video.notices, *notices, *_limit_notices(top, post.policy)]
-            hashtags = self._hashtags(outcome, found, post.policy)
+            hashtags = self._hashtags(outcome, found, post.policy, post.history)
             changes = (*outcome.changes, *hidden)
             answers.append(
                 Recommendation(post.name, text, hashtags, shown, tuple(notices), dict(seconds), changes)
@@ -503,7 +520,7 @@ class Recommender:
         if _wants_more(outcome, top, policy):
             wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
             if len(wider) > len(guidance):
-                ranked = self.rank(features, text, wider, generated, offered=offered)
+                ranked = self.rank(features, text, wider, generated, offered=offered, history=post.history)
                 outcome = self.select(ranked, top=top, policy=policy)
         return top, outcome, ranked
 
@@ -515,7 +532,7 @@ class Recommender:
             )
 
     def _answer(
-        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy
+        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy, history: History
     ) -> Recommendation | MediaError:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
@@ -524,32 +541,33 @@ class Recommender:
                 video = self.decode(path)
         except MediaError as error:
             return error
-        (answer,) = self.recommend_decoded([DecodedPost(video, description, str(path), top, fitting, policy)])
+        asked = DecodedPost(video, description, str(path), top, fitting, policy, history=history)
+        (answer,) = self.recommend_decoded([asked])
         total = time.perf_counter() - started
         return replace(answer, seconds={**seconds, **answer.seconds, "total": total})
 
     def _hashtags(
-        self, outcome: Outcome, guidance: Guidance, policy: Policy
+        self, outcome: Outcome, guidance: Guidance, policy: Policy, history: History
     ) -> tuple[RecommendedHashtag, ...]:
         """With what is known of each; a renamed one comes from where the one before came from."""
         before = {key(change.result): change.text for change in outcome.changes if change.result}
         hashtags = []
         for item in outcome.kept:
-            source = self._source(item.text, guidance)
+            source = self._source(item.text, guidance, history)
             origin = before.get(key(item.text))
             if source == "novel" and origin is not None:
-                source = self._source(origin, guidance)
+                source = self._source(origin, guidance, history)
             flagged = policy.novel == "flag" and source == "novel"
             display = self.bundle.vocabulary.display(item.text)
             hashtags.append(RecommendedHashtag(item.text, display, item.score, source, flagged))
         return tuple(hashtags)
 
-    def _source(self, text: str, guidance: Guidance) -> Source:
+    def _source(self, text: str, guidance: Guidance, history: History) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
         if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
-        return "novel"
+        return "history" if key(text) in history.familiarity else "novel"
 
     def _description(self, description: str, policy: Policy) -> tuple[str, tuple[str, ...], list[str]]:
         """The text without its hashtags, those that become candidates, and what was done to it."""

@@ -28,10 +28,12 @@ from ggm.serving.options import (
     CacheSizeOption,
     DataOption,
     FramesOption,
+    HistoryOption,
     MinScoreOption,
     NovelOption,
     PlatformOption,
     PolicyOption,
+    make_history,
     make_policy,
 )
 from ggm.serving.pool_cli import pool_app
@@ -123,9 +125,11 @@ def recommend(
     block: BlockOption = None,
     allow: AllowOption = None,
     policy: PolicyOption = None,
+    history: HistoryOption = None,
 ) -> None:
     """Recommend hashtags for videos."""
     rules = make_policy(policy, novel=novel, platform=platform, min_score=min_score, block=block, allow=allow)
+    past = make_history(history)
     with _without_collecting():
         from ggm.recommend import Recommender
 
@@ -133,7 +137,7 @@ def recommend(
     failed = False
     with loaded as recommender:
         posts = ((path, description) for path in videos)
-        answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules)
+        answers = recommender.recommend_many(posts, top=top, fitting=fitting, policy=rules, history=past)
         for path, answer in zip(videos, answers, strict=True):
             failed |= isinstance(answer, MediaError)
             if as_json:
@@ -327,6 +331,9 @@ def predict_command(
     ] = "generator",
     name: Annotated[str | None, typer.Option(help="What to call the system in the file.")] = None,
     without_descriptions: Annotated[bool, typer.Option(help="Recommend from the video alone.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="With the hashtags of the authors' earlier posts.")
+    ] = False,
     cache: CacheOption = None,
     cache_size: CacheSizeOption = None,
 ) -> None:
@@ -335,6 +342,7 @@ def predict_command(
     from ggm.errors import ConfigError
     from ggm.evaluation.predict import SYSTEMS, predict
     from ggm.evaluation.predictions import write_predictions
+    from ggm.history import earlier_posts
     from ggm.training.dataset import open_features
 
     chosen = next((known for known in SYSTEMS if known == system), None)
@@ -342,15 +350,17 @@ def predict_command(
         raise ConfigError(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
     loaded = load_bundle(bundle)
     with progress_bars() as bar:
-        posts = open_features(
+        features = open_features(
             data, loaded.extractor, cache=cache, cache_bytes=cache_size, bar=bar, warn=print_warning
-        ).split(split)
+        )
+        posts = features.split(split)
         predictions = predict(
             loaded,
             posts,
             system=chosen,
             name=name,
             without_descriptions=without_descriptions,
+            histories=earlier_posts(features.dataset.posts, posts.posts) if history else None,
             progress=bar(system),
         )
         write_predictions(out_file, predictions)
