@@ -80,6 +80,11 @@ NEURAL = ("ggm.features", "ggm.generator", "ggm.bundle", "ggm.model_info", "ggm.
 OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
+    "fastapi": tuple(f"ggm.serving.service.{name}" for name in ("app", "pool_routes", "recommend_routes")),
+    "h11": ("ggm.serving.service.server",),
+    "prometheus_client": ("ggm.serving.service.metrics",),
+    "pydantic": ("ggm.serving.service.schemas", "ggm.serving.service.recommend_routes"),
+    "python_multipart": ("ggm.serving.service.uploads",),
     "datasets": ("ggm.corpus.importers.huggingface",),
     "emoji": ("ggm.hashtags.emoji_words",),
     "glin_profanity": ("ggm.policy.harmful",),
@@ -93,7 +98,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "resvg_py": ("ggm.corpus.art.svg",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
-    "starlette": ("ggm.serving.rating_page",),
+    "starlette": ("ggm.serving.rating_page", "ggm.serving.service.app", "ggm.serving.service.guard"),
     "typer": (
         "ggm.serving.reproduce_cli",
         "ggm.serving.cli",
@@ -104,9 +109,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "ggm.serving.import_cli",
         "ggm.serving.options",
         "ggm.serving.pool_cli",
+        "ggm.serving.serve_cli",
         "ggm.serving.tag_cli",
     ),
-    "uvicorn": ("ggm.serving.rating_page",),
+    "uvicorn": ("ggm.serving.rating_page", "ggm.serving.service.server"),
     "watchfiles": ("ggm.tagging.watching",),
     "wordninja": ("ggm.hashtags",),
     "torch": (*NEURAL, "ggm.retriever", "ggm.recommend", "ggm.reproduce", "ggm.runtime"),
@@ -228,8 +234,8 @@ def run_python(code: str) -> str:
 
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
-    "matplotlib", "watchfiles", "datasets", "resvg_py", "starlette", "uvicorn", "nltk", "scipy",
-    "glin_profanity", "emoji",
+    "matplotlib", "watchfiles", "datasets", "resvg_py", "starlette", "uvicorn", "fastapi", "pydantic",
+    "nltk", "scipy", "glin_profanity", "emoji",
 )  # fmt: skip
 
 
@@ -252,6 +258,7 @@ HEAVY = (
         ("ggm.serving.tag_cli", ("typer",)),
         ("ggm.tagging.run", ()),
         ("ggm.tagging.watching", ()),
+        ("ggm.serving.serve_cli", ("typer",)),
         ("ggm.pool", ()),
         ("ggm.pool.living", ("safetensors",)),
         ("ggm.evaluation.evaluate", ()),

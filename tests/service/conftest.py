@@ -32,8 +32,14 @@ def started(bundle: Bundle) -> Iterator[Started]:
         def start(*, pool: LivingPool | None = None, keys: Any = None, **settings: Any) -> Any:
             chosen = bundle if pool is None else bundle.with_pool(pool)
             recommender = held.enter_context(Recommender(chosen))
-            wanted = {"decoders": 1, "recommendations_per_minute": 1e6, "recommendations_at_once": 10**6}
-            app = create_app(recommender, ServiceSettings(**{**wanted, **settings}), keys=keys)
+            usual = {
+                "decoders": 1,
+                "recommendations_per_minute": 1e6,
+                "recommendations_at_once": 10**6,
+                "requests_per_minute": 1e6,
+                "wait_seconds": 1e6,
+            }
+            app = create_app(recommender, ServiceSettings(**{**usual, **settings}), keys=keys)
             client = TestClient(app.asgi, base_url="http://localhost", raise_server_exceptions=False)
             return held.enter_context(client), app
 

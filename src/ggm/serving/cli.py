@@ -38,6 +38,7 @@ from ggm.serving.options import (
 )
 from ggm.serving.pool_cli import pool_app
 from ggm.serving.reproduce_cli import reproduce_command
+from ggm.serving.serve_cli import serve_app
 from ggm.serving.show import (
     answer_json,
     out,
@@ -59,6 +60,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(human_app, name="human")
 app.add_typer(pool_app, name="pool")
+app.add_typer(serve_app, name="serve")
 
 
 def main() -> None:

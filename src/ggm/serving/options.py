@@ -40,6 +40,10 @@ FramesOption = Annotated[
     ),
 ]
 
+BytesOption = Annotated[
+    int, typer.Option(parser=_bytes, metavar="SIZE", help="Size of a video, such as 200MB.")
+]
+
 PolicyOption = Annotated[
     Path | None, typer.Option("--policy", help="TOML file that says what may be recommended.")
 ]

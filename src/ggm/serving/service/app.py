@@ -97,7 +97,7 @@ def create_app(
     """
     settings = settings or ServiceSettings()
     if keys is not None:
-        keys.keys()
+        keys.all()
     metrics = Metrics()
     metrics.most_places.set(settings.max_waiting)
     metrics.pool_hashtags.set(len(recommender.bundle.pool))

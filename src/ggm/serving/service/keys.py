@@ -96,7 +96,7 @@ class KeyFile:
                 raise ConfigError(f"{self.path}: no key {key_id!r}; `ggm serve keys list` shows them")
             return keys.pop(key_id)
 
-    def keys(self) -> list[Key]:
+    def all(self) -> list[Key]:
         """All keys, in the order in which they were made; none if there is no file.
 
         Raises:
@@ -110,7 +110,7 @@ class KeyFile:
         """The key that a client sent; None if it is none. Takes as long for any wrong one.
 
         Raises:
-            ConfigError: As for `keys`.
+            ConfigError: As for `all`.
         """
         key_id, secret = _split(text)
         with self._lock:

@@ -199,14 +199,16 @@ class RecommendQueue:
         with self._lock:
             if self._closed:
                 raise stopping()
-            if self._taken + count > self._settings.max_waiting:
-                wait = min(_LONGEST_WAIT, self._taken * self._seconds_a_video)
+            wait = self._taken * self._seconds_a_video
+            busy = self._taken >= self._settings.max_batch + self._settings.decoders
+            too_long = busy and wait > self._settings.wait_seconds
+            if too_long or self._taken + count > self._settings.max_waiting:
                 raise Refusal(
                     503,
                     "queue_full",
-                    f"{self._taken} videos are being worked on, and no more than "
-                    f"{self._settings.max_waiting} can be; try again later",
-                    retry_after=wait,
+                    f"{self._taken} videos are here already, which is as many as can be worked on in time; "
+                    "try again later",
+                    retry_after=min(_LONGEST_WAIT, wait),
                 )
             self._taken += count
         self._metrics.places.set(self._taken)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ggm.errors import ConfigError, MissingDependencyError
 from ggm.serving.service.errors import Refusal
-from ggm.serving.service.settings import is_loopback
+from ggm.serving.service.settings import check_reach
 
 try:
     import h11
@@ -58,11 +58,7 @@ class ServiceServer:
         has_keys: bool = False,
         trusted_proxies: tuple[str, ...] = (),
     ) -> None:
-        if not has_keys and not is_loopback(host):
-            raise ConfigError(
-                f"serve: other computers reach {host}, so that keys are needed: "
-                "`ggm serve keys create --keys FILE`, then --keys FILE; or leave --host out"
-            )
+        check_reach(host, has_keys=has_keys)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -85,6 +81,7 @@ class ServiceServer:
             timeout_graceful_shutdown=max(1, round(app.service.settings.drain_seconds)),
             h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
         )
+        self.app = app
         self._server = _Server(config, app)
 
     def run(self) -> None:

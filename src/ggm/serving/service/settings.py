@@ -22,6 +22,8 @@ class ServiceSettings:
         max_duration_seconds: Length of one video.
         max_items: Videos of one batch request.
         max_waiting: Videos that are uploaded, wait or are worked on at once; more are refused.
+        wait_seconds: How long a video may have to wait, by what others took of late; if it would be
+            longer, more are refused before there are ``max_waiting``.
         max_batch: Videos that the model takes at once.
         decoders: Decoding processes.
         decode_seconds: Longest time to decode one video.
@@ -47,6 +49,7 @@ class ServiceSettings:
     max_duration_seconds: float = 600.0
     max_items: int = 16
     max_waiting: int = 32
+    wait_seconds: float = 10.0
     max_batch: int = 4
     decoders: int = 2
     decode_seconds: float = 30.0
@@ -81,3 +84,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_reach(host: str, *, has_keys: bool) -> None:
+    """See that nobody from elsewhere could ask without a key.
+
+    Raises:
+        ConfigError: If other computers reach the host, and there are no keys.
+    """
+    if not has_keys and not is_loopback(host):
+        raise ConfigError(
+            f"serve: other computers reach {host}, so that keys are needed: "
+            "`ggm serve keys create --keys FILE`, then --keys FILE; or leave --host out"
+        )

@@ -1,0 +1,181 @@
+"""The service as a process: it ends in order, survives its decoders, and loses nothing when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from ggm.bundle import Bundle
+from ggm.pool import LivingPool
+from services import ServiceProcess, events
+
+pytestmark = pytest.mark.timeout(900)  # busy machines start slowly
+
+
+def ask(service: ServiceProcess, path: Path, *, query: str = "") -> httpx2.Response:
+    with path.open("rb") as file:
+        return httpx2.post(f"{service.url}/v1/recommend{query}", files={"video": file}, timeout=300)
+
+
+def test_what_has_begun_is_answered_before_the_end(
+    tiny_bundle_dir: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with ServiceProcess(tiny_bundle_dir, log, "--drain-seconds", "300") as service, ExitStack() as held:
+        client = held.enter_context(httpx2.Client(base_url=service.url, timeout=300))
+        assert client.get("/readyz").status_code == 200
+        streams = []
+        for _ in range(6):
+            with clips[3].open("rb") as file:
+                stream = held.enter_context(
+                    client.stream("POST", "/v1/recommend?stream=1", files={"video": file})
+                )
+            lines = stream.iter_text()
+            streams.append((lines, next(lines)))
+        service.process.send_signal(signal.SIGTERM)
+        for lines, first in streams:
+            *_, (name, value) = events(first + "".join(lines))
+            assert name == "result", value
+            assert value["hashtags"]
+        assert service.process.wait(300) == 0
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(f"{service.url}/healthz", timeout=10)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["status"] for row in rows if row.get("route") == "/v1/recommend"] == [200] * 6
+    assert not [row for row in rows if row["level"] == "error"]
+
+
+def kill_decoders(service: ServiceProcess, clips: list[Path], times: int) -> None:
+    draw = random.Random(0)
+    ended = threading.Event()
+
+    def keep_asking(clip: Path) -> int:
+        count = 0
+        while not ended.is_set():
+            answer = ask(service, clip)
+            # A video whose second process is killed as well can't be told from one that kills.
+            assert answer.status_code == 200 or answer.json()["error"]["code"] == "decoding_gave_up", (
+                answer.text
+            )
+            count += answer.status_code == 200
+        return count
+
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(keep_asking, clip) for clip in clips[:2]]
+        killed = 0
+        try:
+            while killed < times:
+                time.sleep(draw.uniform(0.05, 0.3))
+                for pid in service.decoders():
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                        killed += 1
+        finally:
+            ended.set()
+        assert sum(one.result() for one in asking) > 0
+    for clip in clips:
+        assert ask(service, clip).status_code == 200
+
+
+def test_killed_decoders_are_replaced(tiny_bundle_dir: Path, clips: list[Path], tmp_path: Path) -> None:
+    with ServiceProcess(tiny_bundle_dir, tmp_path / "log", "--per-minute", "1e6") as service:
+        kill_decoders(service, clips, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_killed_decoders_are_replaced(
+    tiny_bundle_dir: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    with ServiceProcess(tiny_bundle_dir, tmp_path / "log", "--per-minute", "1e6") as service:
+        kill_decoders(service, clips, 100)
+
+
+def change_until_killed(service: ServiceProcess, number: int, seconds: float) -> dict[str, bool]:
+    """Add and remove hashtags from four threads until the service is killed; what was acknowledged."""
+    acknowledged: dict[str, bool] = {}
+
+    def letters(value: int) -> str:
+        return "".join(chr(97 + int(digit)) for digit in str(value))
+
+    def change(thread: int) -> None:
+        with httpx2.Client(base_url=service.url, timeout=300) as client, suppress(httpx2.TransportError):
+            for turn in range(100_000):
+                name = f"r{letters(number)}t{letters(thread)}n{letters(turn)}"
+                assert client.post("/v1/pool", json={"add": [name]}).status_code == 200
+                acknowledged[name] = True
+                if turn % 3 == 1:
+                    del acknowledged[name]  # whether it is there is uncertain now
+                    answer = client.request("DELETE", "/v1/pool", json={"hashtags": [name]})
+                    assert answer.status_code == 200
+                    acknowledged[name] = False
+
+    with ThreadPoolExecutor(4) as threads:
+        changing = [threads.submit(change, thread) for thread in range(4)]
+        while len(acknowledged) < 8:
+            time.sleep(0.01)
+        time.sleep(seconds)
+        service.process.kill()
+        for one in changing:
+            one.result()
+    return acknowledged
+
+
+def kill_service(bundle: Bundle, model: Path, tmp_path: Path, times: int) -> None:
+    draw = random.Random(0)
+    folder = tmp_path / "pool"
+    LivingPool.create(folder, bundle.pool).close()
+    acknowledged: dict[str, bool] = {}
+    for number in range(times):
+        options = ("--pool", str(folder), "--per-minute", "1e6")
+        with ServiceProcess(model, tmp_path / "log", *options) as service:
+            acknowledged |= change_until_killed(service, number, draw.uniform(0.0, 0.5))
+        with LivingPool.open(folder) as pool:
+            assert {name for name, there in acknowledged.items() if (name in pool) != there} == set()
+    with ServiceProcess(model, tmp_path / "log", "--pool", str(folder)) as service:
+        found = httpx2.get(
+            f"{service.url}/v1/pool", params={"limit": 1000, "prefix": "r"}, timeout=300
+        ).json()
+        there = {name for name, is_there in acknowledged.items() if is_there}
+        assert len(there & {row["hashtag"] for row in found["hashtags"]}) == min(len(there), 1000)
+
+
+def test_a_killed_service_has_lost_nothing(bundle: Bundle, tiny_bundle_dir: Path, tmp_path: Path) -> None:
+    kill_service(bundle, tiny_bundle_dir, tmp_path, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_hundred_killed_services_have_lost_nothing(
+    bundle: Bundle, tiny_bundle_dir: Path, tmp_path: Path
+) -> None:
+    kill_service(bundle, tiny_bundle_dir, tmp_path, 100)
+
+
+def test_two_services_dont_share_a_port_or_a_pool(tmp_path: Path, tiny_bundle_dir: Path) -> None:
+    from typer.testing import CliRunner
+
+    from ggm.errors import ConfigError, PoolError
+    from ggm.serving.cli import app
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["serve", "--model", str(tiny_bundle_dir), "--port", port])
+        assert isinstance(result.exception, ConfigError)
+        assert f"port {port} can't be opened" in str(result.exception)
+    result = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0", "--model", str(tiny_bundle_dir)])
+    assert isinstance(result.exception, ConfigError)
+    assert "keys are needed" in str(result.exception)
+    result = CliRunner().invoke(app, ["serve", "--pool", str(tmp_path / "nothing")])
+    assert isinstance(result.exception, PoolError)

@@ -1,0 +1,209 @@
+"""What goes over the wire: slow and broken requests, refusals while a body still comes, clients that go."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ggm.bundle import Bundle
+from ggm.recommend import Recommender
+from ggm.serving.service import server as serving
+from ggm.serving.service.app import create_app
+from ggm.serving.service.server import ServiceServer
+from ggm.serving.service.settings import ServiceSettings
+
+Serving = Callable[..., ServiceServer]
+
+
+@pytest.fixture
+def serve(bundle: Bundle) -> Iterator[Serving]:
+    with ExitStack() as held:
+
+        def start(**settings: Any) -> ServiceServer:
+            recommender = held.enter_context(Recommender(bundle))
+            app = create_app(recommender, ServiceSettings(decoders=1, **settings))
+            server = held.enter_context(ServiceServer(app, port=0))
+            thread = threading.Thread(target=server.run)
+            held.callback(thread.join, 60)
+            held.callback(server.stop)
+            thread.start()
+            return server
+
+        yield start
+
+
+@contextmanager
+def connection(server: ServiceServer) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as wire:
+        yield wire
+
+
+def read_all(wire: socket.socket) -> bytes:
+    received = b""
+    while piece := wire.recv(65536):
+        received += piece
+    return received
+
+
+def read_answer(wire: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """One answer that says how long it is."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = wire.recv(65536)
+        assert piece, received
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    while len(body) < int(headers["content-length"]):
+        body += wire.recv(65536)
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+def head(method: str, path: str, **headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def form(video: bytes) -> tuple[bytes, str]:
+    start = b'--abc\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\n'
+    return start + video + b"\r\n--abc--\r\n", "multipart/form-data; boundary=abc"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 30 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused_in_our_shape(serve: Serving, sent: bytes) -> None:
+    server = serve()
+    with connection(server) as wire:
+        wire.sendall(sent)
+        status, headers, body = read_answer(wire)
+        assert status == 400
+        assert headers["connection"] == "close"
+        assert body["error"]["code"] == "bad_request"
+    with connection(server) as wire:
+        wire.sendall(head("GET", "/healthz"))
+        assert read_answer(wire)[0] == 200
+
+
+def test_slow_heads_are_cut_off(serve: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_HEADER_SECONDS", 0.3)
+    server = serve()
+    for sent in (b"", b"GET /healthz HTTP/1.1\r\nHo", head("GET", "/healthz") + b"GET /hea"):
+        with connection(server) as wire:
+            wire.sendall(sent)
+            started = time.monotonic()
+            read_all(wire)
+            assert time.monotonic() - started < 30
+
+
+def test_slow_bodies_are_cut_off(serve: Serving) -> None:
+    server = serve(upload_grace_seconds=0.3, upload_bytes_per_second=1e6)
+    body, kind = form(b"x" * 100_000)
+    with connection(server) as wire:
+        wire.sendall(head("POST", "/v1/recommend", Content_Type=kind, Content_Length=str(len(body))))
+        wire.sendall(body[:1000])
+        status, headers, answer = read_answer(wire)
+        assert status == 408
+        assert headers["connection"] == "close"
+        assert answer["error"]["code"] == "upload_too_slow"
+        assert read_all(wire) == b""
+    assert server.app.service.queue.num_taken == 0
+    assert list(server.app.service.folder.iterdir()) == []
+
+
+def test_too_large_is_said_while_the_body_still_comes(serve: Serving) -> None:
+    server = serve(max_upload_bytes=100_000)
+    _, kind = form(b"")
+    with connection(server) as wire:
+        wire.sendall(head("POST", "/v1/recommend", Content_Type=kind, Transfer_Encoding="chunked"))
+        start = b'--abc\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\n'
+        for piece in (start, *[b"x" * 50_000] * 3):
+            wire.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        status, _, answer = read_answer(wire)
+        assert status == 413
+        assert answer["error"]["code"] == "too_large"
+    with connection(server) as wire:  # a client that asks first needs not send it
+        length = str(100 * 1024**2)
+        wire.sendall(
+            head("POST", "/v1/recommend", Content_Type=kind, Content_Length=length, Expect="100-continue")
+        )
+        assert read_answer(wire)[0] == 413
+
+
+def test_what_comes_after_a_refusal_is_read_for_a_moment(
+    serve: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that clients get to read the refusal, but nobody can send for ever."""
+    monkeypatch.setattr(serving, "_LINGER_SECONDS", 0.5)
+    server = serve()
+    with connection(server) as wire:
+        wire.sendall(head("POST", "/nothing", Content_Type="text/plain", Content_Length="1000000000"))
+        assert read_answer(wire)[0] == 404
+        deadline = time.monotonic() + 60
+        with suppress(ConnectionError):
+            while time.monotonic() < deadline:
+                wire.sendall(b"x" * 1000)
+                time.sleep(0.01)
+        assert time.monotonic() < deadline
+
+
+def test_a_client_that_goes_gives_its_place_back(serve: Serving, clips: list[Path]) -> None:
+    server = serve()
+    body, kind = form(clips[0].read_bytes())
+    for query in ("", "?stream=1"):
+        for sent in (body, body[:500]):
+            with connection(server) as wire:
+                asked = head(
+                    "POST", f"/v1/recommend{query}", Content_Type=kind, Content_Length=str(len(body))
+                )
+                wire.sendall(asked + sent)
+    deadline = time.monotonic() + 60
+    service = server.app.service
+    while service.queue.num_taken or list(service.folder.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with connection(server) as wire:
+        wire.sendall(head("POST", "/v1/recommend", Content_Type=kind, Content_Length=str(len(body))) + body)
+        assert read_answer(wire)[0] == 200
+
+
+def test_connections_are_kept_and_piped(serve: Serving) -> None:
+    server = serve()
+    with connection(server) as wire:
+        for _ in range(3):
+            wire.sendall(head("GET", "/healthz"))
+            assert read_answer(wire)[0] == 200
+        wire.sendall(head("GET", "/healthz") * 2 + head("GET", "/healthz", Connection="close"))
+        assert read_all(wire).count(b'{"status":"ok"}') == 3
+
+
+def test_too_many_connections(serve: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_MAX_CONNECTIONS", 2)
+    server = serve()
+    with connection(server) as first, connection(server) as second:
+        for wire in (first, second):
+            wire.sendall(head("GET", "/healthz"))
+            assert read_answer(wire)[0] == 200
+        with connection(server) as third:
+            status, headers, answer = read_answer(third)
+            assert status == 503
+            assert headers["retry-after"] == "2"
+            assert answer["error"]["code"] == "too_many_connections"
