@@ -1,4 +1,4 @@
-"""Broken videos and requests, and too many: short forms of benchmarks/; and what the OpenAPI document says."""
+"""Broken videos and requests, and too many: short forms of benchmarks/; and what OpenAPI says."""
 
 from __future__ import annotations
 

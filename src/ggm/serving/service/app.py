@@ -177,7 +177,7 @@ def _add_others(api: FastAPI) -> None:
     api.get("/healthz", response_model=schemas.Health, responses=_ERRORS)(healthz)
     api.get("/readyz", response_model=schemas.Health, responses=_ERRORS)(readyz)
     text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-    api.get("/metrics", response_class=Response, responses=_ERRORS | text)(metrics)
+    api.get("/metrics", response_class=Response, responses={**_ERRORS, **text})(metrics)
 
 
 def _add_page(api: FastAPI) -> None:

@@ -169,13 +169,12 @@ class RecommendQueue:
             self._closed = True
         for _ in range(self._settings.decoders):
             self._waiting.put(None)
-        *decoders, model = self._threads or [None]
+        decoders, model = self._threads[:-1], self._threads[-1:]
         for thread in decoders:
-            if thread is not None:
-                thread.join()
+            thread.join()
         self._decoded.put(None)
-        if model is not None:
-            model.join()
+        for thread in model:
+            thread.join()
         self._threads = []
         self._workers.close()
         self._refuse_rest()

@@ -94,7 +94,7 @@ def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
         "/v1/recommend",
         response_model=schemas.Recommended,
         response_model_exclude_none=True,
-        responses=errors | with_events,
+        responses={**errors, **with_events},
         openapi_extra=_FORM,
         summary="Hashtags for one video",
     )(recommend)
@@ -229,8 +229,9 @@ async def _awaited(request: Request, job: Job) -> Answer:
     """The answer, unless the client goes before it comes."""
     answer = asyncio.wrap_future(job.answer)
     gone = asyncio.ensure_future(_gone(request))
+    either: set[asyncio.Future[Any]] = {answer, gone}
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             raise Refusal(408, "client_gone", "the connection was closed before the answer came")
         return answer.result()
@@ -397,7 +398,7 @@ def _path_of(item: schemas.Item, service: Service) -> Path | Refusal:
 
 
 def _wish(options: schemas.Options, service: Service) -> Wish:
-    named = {
+    named: dict[str, Any] = {
         name: value
         for name in ("min_score", "platform", "novel")
         if name in options.model_fields_set and (value := getattr(options, name)) is not None
