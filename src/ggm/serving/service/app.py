@@ -176,7 +176,7 @@ def _add_others(api: FastAPI) -> None:
     api.get("/v1/platforms", response_model=schemas.Presets, responses=_ERRORS)(presets)
     api.get("/healthz", response_model=schemas.Health, responses=_ERRORS)(healthz)
     api.get("/readyz", response_model=schemas.Health, responses=_ERRORS)(readyz)
-    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     api.get("/metrics", response_class=Response, responses={**_ERRORS, **text})(metrics)
 
 

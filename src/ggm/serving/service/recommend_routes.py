@@ -84,7 +84,7 @@ def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
         app: To this.
         errors: How refusals are described.
     """
-    with_events = {
+    with_events: dict[int | str, dict[str, Any]] = {
         200: {
             "description": "Hashtags; or, if asked for, events: `progress`, then a `result` or an `error`.",
             "content": {_EVENTS: {"schema": {"type": "string"}}},
