@@ -39,8 +39,9 @@ BUSY = {
     "decoding_unavailable",
 }
 HOSTILE = (
-    "", " ", "\0", "\ud800", "\u202e", "#", "a" * 100_000, "\U0001f600" * 500, "0", "-1", "1e999", "NaN", "null",
-    "true", "[]", "{}", '{"a":' * 500, "../../etc/passwd", "%00", "'; DROP TABLE", "\r\n\r\nGET / HTTP/1.1",
+    "", " ", "\0", "\ud800", "\u202e", "#", "a" * 100_000, "\U0001f600" * 500, "0", "-1", "1e999", "NaN",
+    "null", "true", "[]", "{}", '{"a":' * 500, "../../etc/passwd", "%00", "'; DROP TABLE",
+    "\r\n\r\nGET / HTTP/1.1",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Broken videos and requests, and too many: short forms of benchmarks/; and what OpenAPI says."""
+"""Broken videos and requests, too many of them, and the OpenAPI document; at length in benchmarks/."""
 
 from __future__ import annotations
 

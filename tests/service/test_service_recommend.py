@@ -275,3 +275,19 @@ def test_an_empty_pool_passes(started: Started, clips: list[Path], bundle: Bundl
         refused(send(client, clips[0]), 503, "pool_unavailable")
         assert client.post("/v1/pool", json={"add": ["cat"]}).status_code == 200
         assert send(client, clips[0]).status_code == 200
+
+
+def test_folders_of_killed_services_go_others_stay(tmp_path: Path) -> None:
+    from ggm.serving.service.folder import upload_folder
+
+    left = tmp_path / "ggm-serve-left"
+    (left / "uploads").mkdir(parents=True)
+    (left / ".lock").touch()
+    (left / "uploads" / "video").write_bytes(b"x")
+    (tmp_path / "ggm-serve-other").mkdir()  # not one of ours: no lock
+    with upload_folder(tmp_path) as first, upload_folder(tmp_path) as second:
+        assert not left.exists()
+        assert first.is_dir()
+        assert second.is_dir()
+        assert first.parent.stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["ggm-serve-other"]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ggm.errors import MissingDependencyError
@@ -19,6 +17,7 @@ from ggm.recommend import Recommender
 from ggm.serving.service import pool_routes, recommend_routes, schemas
 from ggm.serving.service.access import Access
 from ggm.serving.service.errors import CODES_OF_STATUS, Refusal, internal_error
+from ggm.serving.service.folder import upload_folder
 from ggm.serving.service.guard import Guard
 from ggm.serving.service.keys import KeyFile
 from ggm.serving.service.metrics import CONTENT_TYPE, Metrics
@@ -101,25 +100,23 @@ def create_app(
     metrics = Metrics()
     metrics.most_places.set(settings.max_waiting)
     metrics.pool_hashtags.set(len(recommender.bundle.pool))
-    uploads = tempfile.TemporaryDirectory(prefix="ggm-serve-")
     service = Service(
         recommender=recommender,
         settings=settings,
         access=Access(keys, settings),
         metrics=metrics,
         queue=RecommendQueue(recommender, settings, metrics),
-        folder=Path(uploads.name),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.queue.start()
-        try:
-            yield
-        finally:
-            service.stopping = True
-            await asyncio.to_thread(service.queue.close)
-            uploads.cleanup()
+        with upload_folder() as service.folder:
+            service.queue.start()
+            try:
+                yield
+            finally:
+                service.stopping = True
+                await asyncio.to_thread(service.queue.close)
 
     api = FastAPI(
         title="ggm",
@@ -177,7 +174,7 @@ def _add_others(api: FastAPI) -> None:
     api.get("/healthz", response_model=schemas.Health, responses=_ERRORS)(healthz)
     api.get("/readyz", response_model=schemas.Health, responses=_ERRORS)(readyz)
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-    api.get("/metrics", response_class=Response, responses={**_ERRORS, **text})(metrics)
+    api.get("/metrics", response_class=Response, responses=_ERRORS | text)(metrics)
 
 
 def _add_page(api: FastAPI) -> None:

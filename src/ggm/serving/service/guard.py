@@ -42,6 +42,7 @@ _HEADERS: Final = {
     "X-Frame-Options": "DENY",
 }
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_JSON_PATHS: Final = {"/v1/pool"}
 _SAFE: Final = {"GET", "HEAD", "OPTIONS"}
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
@@ -106,6 +107,10 @@ class Guard:
                 raise Refusal(403, "cross_site", "pages of other sites can't ask this service")
             if headers.get("content-encoding", "identity") != "identity":
                 raise Refusal(415, "unsupported_media_type", "send the body without Content-Encoding")
+            # Pages of other sites may send what says that it is text, without asking first.
+            kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+            if path in _JSON_PATHS and kind != "application/json":
+                raise Refusal(415, "unsupported_media_type", "send JSON, as application/json")
         client = scope.get("client")
         return self._access.admit(
             method,

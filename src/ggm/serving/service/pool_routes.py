@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +31,9 @@ T = TypeVar("T")
 
 _MOST_ROWS: Final = 1000
 _MOST_TOLD: Final = 20
-_compacting = "ggm-serve-compact"
+_COMPACTING: Final = "ggm-serve-compact"
+
+_log = logging.getLogger("ggm.serve")
 
 
 def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
@@ -234,6 +237,14 @@ def _count(service: Service, pool: LivingPool, **changes: int) -> None:
             service.metrics.pool_changes.labels(kind).inc(count)
     service.metrics.pool_hashtags.set(len(pool))
     if pool.info().journal_bytes > service.settings.compact_bytes and not any(
-        thread.name == _compacting for thread in threading.enumerate()
+        thread.name == _COMPACTING for thread in threading.enumerate()
     ):
-        threading.Thread(target=pool.compact, name=_compacting, daemon=True).start()
+        threading.Thread(target=_compact, args=(pool,), name=_COMPACTING, daemon=True).start()
+
+
+def _compact(pool: LivingPool) -> None:
+    """While the service goes on. What fails leaves the journal as it was, to be tried again."""
+    try:
+        pool.compact()
+    except PoolError as error:
+        _log.warning("compacting failed", extra={"fields": {"error": type(error).__name__}})

@@ -169,13 +169,12 @@ class RecommendQueue:
             self._closed = True
         for _ in range(self._settings.decoders):
             self._waiting.put(None)
-        decoders, model = self._threads[:-1], self._threads[-1:]
-        for thread in decoders:
+        threads, self._threads = self._threads, []
+        for thread in threads[:-1]:
             thread.join()
         self._decoded.put(None)
-        for thread in model:
+        for thread in threads[-1:]:
             thread.join()
-        self._threads = []
         self._workers.close()
         self._refuse_rest()
 

@@ -94,7 +94,7 @@ def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
         "/v1/recommend",
         response_model=schemas.Recommended,
         response_model_exclude_none=True,
-        responses={**errors, **with_events},
+        responses=errors | with_events,
         openapi_extra=_FORM,
         summary="Hashtags for one video",
     )(recommend)
@@ -228,10 +228,10 @@ async def _item_answer(
 async def _awaited(request: Request, job: Job) -> Answer:
     """The answer, unless the client goes before it comes."""
     answer = asyncio.wrap_future(job.answer)
-    gone = asyncio.ensure_future(_gone(request))
-    either: set[asyncio.Future[Any]] = {answer, gone}
+    gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(request))
+    waited: set[asyncio.Future[Any]] = {answer, gone}
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             raise Refusal(408, "client_gone", "the connection was closed before the answer came")
         return answer.result()

@@ -33,12 +33,12 @@ class _Answer(BaseModel):
 class Options(_Request):
     """What is wanted for one video; all may be left out."""
 
-    max_hashtags: int = Field(5, ge=1, le=MOST_HASHTAGS, description="Fewer may come.")
-    min_score: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
-    platform: str | None = Field(None, description="A name from /v1/platforms.", max_length=50)
-    novel: Literal["allow", "flag", "forbid"] | None = Field(None, description="Of coined hashtags.")
-    beams: int | None = Field(None, ge=1, le=MOST_BEAMS, description="More are slower.")
-    fitting: bool = Field(False, description="Fewer hashtags where fewer promise to fit better.")
+    max_hashtags: int = Field(default=5, ge=1, le=MOST_HASHTAGS, description="Fewer may come.")
+    min_score: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    platform: str | None = Field(default=None, description="A name from /v1/platforms.", max_length=50)
+    novel: Literal["allow", "flag", "forbid"] | None = Field(default=None, description="Of coined hashtags.")
+    beams: int | None = Field(default=None, ge=1, le=MOST_BEAMS, description="More are slower.")
+    fitting: bool = Field(default=False, description="Fewer hashtags where fewer promise to fit better.")
     policy: dict[str, Any] = Field(
         default_factory=dict,
         description="Further fields of a policy (docs/policy.md); they can narrow the operator's down.",
@@ -49,10 +49,10 @@ class Options(_Request):
 class Item(_Request):
     """One video of a batch."""
 
-    path: str | None = Field(None, description="Below one of the service's folders.", max_length=4096)
-    description: str = Field("", max_length=_LONGEST_DESCRIPTION)
+    path: str | None = Field(default=None, description="Below one of the service's folders.", max_length=4096)
+    description: str = Field(default="", max_length=_LONGEST_DESCRIPTION)
     history: list[HashtagText] = Field(default_factory=list, max_length=MOST_HISTORY)
-    options: Options = Field(default_factory=Options)
+    options: Options = Options()
 
 
 class Batch(_Request):
@@ -72,8 +72,8 @@ class Post(_Request):
 
     hashtags: list[HashtagText] = Field(min_length=1, max_length=100)
     created_at: str = Field(max_length=64, description="ISO 8601; UTC where no zone is named.")
-    author: str | None = Field(None, max_length=200)
-    id: str | None = Field(None, max_length=200)
+    author: str | None = Field(default=None, max_length=200)
+    id: str | None = Field(default=None, max_length=200)
 
 
 class PoolChange(_Request):
@@ -92,7 +92,7 @@ class PoolChange(_Request):
     add: list[HashtagText] = Field(default_factory=list)
     alias: dict[str, list[HashtagText]] = Field(default_factory=dict)
     observe: list[Post] = Field(default_factory=list)
-    min_sources: int = Field(3, ge=1, le=1_000_000, description="Authors that let a new hashtag in.")
+    min_sources: int = Field(default=3, ge=1, le=1_000_000, description="Authors that let a new hashtag in.")
 
 
 class PoolRemoval(_Request):

@@ -24,7 +24,7 @@ class Service:
         access: Who may ask.
         metrics: What is counted.
         queue: Where videos wait.
-        folder: Where uploads go.
+        folder: Where uploads go, once the service runs.
         stopping: Whether it is being stopped.
     """
 
@@ -33,7 +33,7 @@ class Service:
     access: Access
     metrics: Metrics
     queue: RecommendQueue
-    folder: Path
+    folder: Path = Path()
     stopping: bool = False
     pool_threads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
 
