@@ -73,6 +73,27 @@ def write_clip(
     return path
 
 
+def repeat_clip(source: Path, path: Path, *, times: int) -> Path:
+    """The pictures of a clip several times over, packet by packet, unless the file is there already."""
+    if path.exists():
+        return path
+    building = path.with_name(f".{path.name}.part")
+    with av.open(str(source)) as read, av.open(str(building), "w", format=path.suffix[1:]) as written:
+        stream = read.streams.video[0]
+        out = written.add_stream_from_template(stream)
+        packets = [packet for packet in read.demux(stream) if packet.size]
+        length = stream.duration
+        kept = [(packet.pts, packet.dts) for packet in packets]
+        for turn in range(times):
+            for packet, (pts, dts) in zip(packets, kept, strict=True):
+                packet.stream = out
+                packet.time_base = stream.time_base
+                packet.pts, packet.dts = pts + turn * length, dts + turn * length
+                written.mux(packet)
+    building.replace(path)
+    return path
+
+
 def _pictures(count: int, size: tuple[int, int], *, still_share: float, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
     width, height = size

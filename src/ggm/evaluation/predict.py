@@ -19,7 +19,7 @@ from ggm.candidates import rank_posts, with_history
 from ggm.errors import BundleError, ConfigError
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import PostFeatures
-from ggm.generator.decoding import generate
+from ggm.generator.decoding import generate, remember
 from ggm.history import History, preferred_hits
 from ggm.ranking import best_beam
 from ggm.records import Guidance
@@ -129,7 +129,10 @@ def _rank_batch(
     descriptions = ["" if without_descriptions else data.posts[row].description for row in rows]
     assert bundle.generator is not None  # predict checked it
     batch = bundle.batch(features, descriptions, guidance)
-    written = generate(bundle.generator, batch, decoding=bundle.decoding, vocabulary=bundle.vocabulary)
+    memory = remember(bundle.generator, batch)
+    written = generate(
+        bundle.generator, batch, decoding=bundle.decoding, vocabulary=bundle.vocabulary, memory=memory
+    )
     if system == "generator":
         ranked = [best_beam(hashtags, top=RANKED) for hashtags in written]
     else:
@@ -142,5 +145,6 @@ def _rank_batch(
             guidance=guidance,
             histories=histories,
             top=RANKED,
+            memory=memory,
         )
     return [tuple((item.text, item.score) for item in row) for row in ranked], guidance
