@@ -70,7 +70,7 @@ class ServiceProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("serving at http"):
-            self.process.kill()
+            self.__exit__()
             raise AssertionError(f"{line}\n{log.read_text()}")
         self.url = line.split()[2].rstrip(";/")
         self.port = int(self.url.rpartition(":")[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,15 @@ def test_uses_are_counted_and_trends_shown(started: Started, living: LivingPool)
     assert answer["observed"]["added"] == ["brandnew"]
     assert len(answer["observed"]["skipped"]) == 1
     assert living.uses("snow").num_uses == 4
-    client.post("/v1/pool", json={"observe": [{"hashtags": ["cat"], "created_at": "2026-01-01T00:00:00Z"}]})
+    usual = [
+        {
+            "hashtags": ["cat"],
+            "created_at": (datetime.now(UTC) - timedelta(days=day)).isoformat(),
+            "id": f"{day}",
+        }
+        for day in range(60)
+    ]
+    assert client.post("/v1/pool", json={"observe": usual * 3}).json()["observed"]["posts"] == 180
     rising = client.get("/v1/pool/trends").json()["rising"]
     assert all(item["rise"] > 1 for item in rising)
     assert "snow" in [item["hashtag"] for item in rising]

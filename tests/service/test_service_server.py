@@ -156,7 +156,7 @@ def test_what_comes_after_a_refusal_is_read_for_a_moment(
     server = serve()
     with connection(server) as wire:
         wire.sendall(head("POST", "/nothing", Content_Type="text/plain", Content_Length="1000000000"))
-        assert read_answer(wire)[0] == 404
+        assert read_answer(wire)[0] == 413
         deadline = time.monotonic() + 60
         with suppress(ConnectionError):
             while time.monotonic() < deadline:

@@ -40,8 +40,9 @@ FramesOption = Annotated[
     ),
 ]
 
-BytesOption = Annotated[
-    int, typer.Option(parser=_bytes, metavar="SIZE", help="Size of a video, such as 200MB.")
+UploadOption = Annotated[
+    int | None,
+    typer.Option(parser=_bytes, metavar="SIZE", help="Largest video, such as 50MB; 200MB by default."),
 ]
 
 PolicyOption = Annotated[

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ggm.serving.options import BytesOption, PolicyOption
+from ggm.serving.options import PolicyOption, UploadOption
 from ggm.serving.show import out
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def serve(
         typer.Option("--root", help="Folder whose videos requests may name by path; may be repeated."),
     ] = None,
     policy: PolicyOption = None,
-    max_upload: BytesOption = 200_000_000,
+    max_upload: UploadOption = None,
     max_seconds: Annotated[float, typer.Option(help="Length of a video.")] = 600.0,
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Videos that are here at once; more are refused.")
@@ -74,14 +74,14 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     from ggm.policy import Policy
-    from ggm.serving.service.settings import ServiceSettings, check_reach
+    from ggm.serving.service.settings import MAX_UPLOAD_BYTES, ServiceSettings, check_reach
 
     check_reach(host, has_keys=keys is not None)
     settings = ServiceSettings(
         hosts=tuple(host_names or ()),
         roots=tuple(roots or ()),
         policy=Policy() if policy is None else Policy.load(policy),
-        max_upload_bytes=max_upload,
+        max_upload_bytes=max_upload or MAX_UPLOAD_BYTES,
         max_duration_seconds=max_seconds,
         max_items=min(16, max_waiting),
         max_waiting=max_waiting,

@@ -119,6 +119,7 @@ class _Protocol(H11Protocol):
     """One connection. Heads of requests must come in time; what isn't HTTP is refused as all else is."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Of too many, the last ones are refused."""
@@ -130,8 +131,10 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See the class."""
+        if self._is_refused:
+            return
         super().data_received(data)
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_refused:
             return
         if self._is_idle and data:
             if self._waiting is None:
@@ -153,7 +156,7 @@ class _Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """What isn't HTTP."""
         del msg
-        if not self.transport.is_closing():
+        if not (self.transport.is_closing() or self._is_refused):
             self._refuse(400, "bad_request", "the request isn't HTTP/1.1, or its head is too long")
 
     @property
@@ -172,7 +175,7 @@ class _Protocol(H11Protocol):
         self._waiting = None if seconds is None else self.loop.call_later(seconds, self._give_up)
 
     def _give_up(self) -> None:
-        if (self._is_idle or self._lingers) and not self.transport.is_closing():
+        if (self._is_idle or self._lingers or self._is_refused) and not self.transport.is_closing():
             self.transport.close()
 
     def _refuse(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
@@ -188,5 +191,8 @@ class _Protocol(H11Protocol):
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         # Written past h11, whose state may be any.
         self.transport.write(f"HTTP/1.1 {status} Refused\r\n{head}\r\n".encode() + body)
-        self.transport.close()
+        # Closed at once, what still comes would make the system take the answer back.
+        self._is_refused = True
+        self.transport.write_eof()
+        self._wait(_LINGER_SECONDS)
         _log.info("request", extra={"fields": {"status": status, "code": code, "route": "none"}})

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
 from ggm.errors import ConfigError
 from ggm.policy import Policy
+
+MAX_UPLOAD_BYTES: Final = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class ServiceSettings:
     hosts: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
     policy: Policy = field(default_factory=Policy)
-    max_upload_bytes: int = 200_000_000
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_duration_seconds: float = 600.0
     max_items: int = 16
     max_waiting: int = 32
