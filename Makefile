@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 GGM    := $(BIN)/ggm
 
-.PHONY: demo test check format install train-compact examples clean
+.PHONY: demo test bench check format install train-compact examples clean
 
 demo: $(VENV)/installed
 	$(GGM) recommend examples/*.mp4
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+# Naive against ggm: docs/performance.md and .json. For a quiet machine; BENCH=--quick only tries it out.
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/performance.py $(BENCH)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check src tests examples

@@ -1,7 +1,7 @@
 """Hashtags for everyday pictures that nothing was trained on: how often one of the first five fits.
 
     python benchmarks/everyday.py build FOLDER
-    python benchmarks/everyday.py measure FOLDER [BUNDLE] [--half tuning|locked] [--show]
+    python benchmarks/everyday.py measure FOLDER [BUNDLE] [--half tuning|locked] [--pool POOL] [--show]
 
 `everyday.toml` names pictures of Debian packages (GCompris, Lomiri and MATE backgrounds) and of
 scikit-image, each with the hashtags that fit it, written by hand before any output for it was seen.
@@ -129,11 +129,11 @@ def fitting(answer: Recommendation, post: Post) -> list[str]:
     return [item.text for item in answer.hashtags[:TOP] if singular_key(item.text) in wanted]
 
 
-def measure(folder: Path, bundle: str, *, half: str, show: bool) -> None:
+def measure(folder: Path, bundle: str, *, half: str, pool: Path | None, show: bool) -> None:
     posts = load_dataset(folder).split(half)
     console = Console()
     summary = Table("", f"clips with a fitting one among {TOP}", "fitting ones a clip", box=None)
-    with Recommender.from_pretrained(bundle) as recommender:
+    with Recommender.from_pretrained(bundle, pool=pool) as recommender:
         for title, described in (("without description", False), ("with description", True)):
             answers = [
                 recommender.recommend(post.video, post.description if described else "", top=TOP)
@@ -168,6 +168,7 @@ def main() -> None:
     asked.add_argument("folder", type=Path)
     asked.add_argument("bundle", nargs="?", default="compact")
     asked.add_argument("--half", choices=("tuning", "locked"), default="tuning")
+    asked.add_argument("--pool", type=Path, help="A living pool in place of the bundle's own.")
     asked.add_argument("--show", action="store_true")
     values = vars(parser.parse_args())
     command = values.pop("command")

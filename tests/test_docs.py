@@ -29,7 +29,7 @@ def test_a_shown_command_exists(line: str) -> None:
     arguments = shlex.split(line)[1:]
     while hasattr(command, "commands"):
         if command.invoke_without_command and (not arguments or arguments[0].startswith("-")):
-            break  # a group that is a command, too
+            break  # `ggm serve` is a command that has others below it
         command = command.commands[arguments.pop(0)]
     command.make_context("ggm", arguments).close()
 

@@ -565,3 +565,11 @@ def test_what_decoded_posts_cant_have(recommender: Recommender, clips: list[Path
         DecodedPost(video, top=0)
     with pytest.raises(BundleError, match="has no scorer"):
         recommender.recommend_decoded([DecodedPost(video, fitting=True)])
+
+
+def test_keyframes_are_looked_at_where_they_are_wanted(bundle: Bundle, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", seconds=6, gop=30)
+    with Recommender(bundle, frames="nearest-keyframe") as recommender:
+        video = recommender.decode(path)
+        assert len(recommender.recommend(path).hashtags) == 5
+    assert sorted(set(video.frames.timestamps_seconds.round().tolist())) == [0, 3]

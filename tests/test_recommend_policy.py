@@ -14,6 +14,7 @@ from ggm.errors import PoolError
 from ggm.generator.decoding import DecodingConfig
 from ggm.hashtags import key
 from ggm.policy import Policy
+from ggm.pool import LivingPool
 from ggm.ranking import Ranked
 from ggm.recommend import Recommender
 from ggm.records import GeneratedHashtag, Recommendation
@@ -205,3 +206,30 @@ def test_what_cannot_be_spelled_is_reached_through_the_guidance(
         monkeypatch.setattr(recommender._pool_trie, "_spell", lambda text: ())
         answer: Any = recommender.recommend(clips[0], policy=Policy(novel="forbid"))
         assert {key(text) for text in texts(answer)} == {"雪", "冬"}
+
+
+def test_a_living_pools_aliases_count_as_the_policys(
+    bundle: Bundle, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        LivingPool.create(tmp_path / "pool", bundle.rebuilt_pool([*HASHTAGS, "newyorkcity"])) as pool,
+        Recommender(bundle.with_pool(pool)) as recommender,
+    ):
+        wrote(monkeypatch, recommender, "nyc", "harbour")
+        before = recommender.recommend(clips[0], top=20)
+        assert "nyc" in texts(before)
+        pool.alias("newyorkcity", "NYC")
+        for policy in (None, Policy(novel="forbid")):
+            answer = recommender.recommend(clips[0], top=20, policy=policy)
+            assert "nyc" not in texts(answer)
+            assert texts(answer).count("newyorkcity") == 1
+            assert [
+                (change.action, change.rule, change.result)
+                for change in answer.changes
+                if change.text == "nyc"
+            ] == [("renamed", "alias", "newyorkcity")]
+            (renamed,) = (item for item in answer.hashtags if item.text == "newyorkcity")
+            assert renamed.source in ("guidance", "vocabulary")
+        own = recommender.recommend(clips[0], top=20, policy=Policy(aliases={"nyc": "gotham"}))
+        assert "gotham" in texts(own)
+        assert ("renamed", "gotham") in [(c.action, c.result) for c in own.changes if c.text == "nyc"]

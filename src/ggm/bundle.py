@@ -174,11 +174,17 @@ class Bundle:
             raise BundleError(f"bundle {self.name!r} holds no generator")
         encode = self.generator.layout.encode
         texts = [
-            encode(description, found.texts).input_ids
+            encode(description, found.texts)
             for description, found in zip(descriptions, guidance, strict=True)
         ]
-        pad_token_id = self.generator.input_tokenizer.pad_token_id
-        batch = collate(features, input_ids=texts, pad_token_id=int(pad_token_id))
+        batch = collate(
+            features,
+            input_ids=[text.input_ids for text in texts],
+            pad_token_id=int(self.generator.input_tokenizer.pad_token_id),
+            guidance_at=[text.guidance_at for text in texts],
+            guidance_ids=[text.guidance_ids for text in texts],
+            distinct=self.generator.config.inputs == "both",
+        )
         return batch.to(device_of(self.generator))
 
     def with_pool(self, pool: Pool) -> Bundle:

@@ -1,7 +1,8 @@
 """Candidates for a post: what any side proposed, measured by all, and ranked.
 
 The generator proposes what it wrote, the retriever its guidance. Where a bundle has a scorer the
-description proposes too: pool hashtags that it names, and those closest to it.
+description proposes too: pool hashtags that it names, and those closest to it. Where a creator's history is
+known, so does that (see `ggm.history`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from ggm.bundle import Bundle
 from ggm.errors import BundleError
 from ggm.generator.batch import GeneratorBatch
 from ggm.generator.decoding import score_hashtags
-from ggm.hashtags import key
+from ggm.generator.memory import Memory
+from ggm.hashtags import key, split_words
+from ggm.history import CANDIDATES, History, preferred
 from ggm.ranking import Candidate, Ranked, distinct, join
-from ggm.records import GeneratedHashtag, Guidance, VideoFeatures
+from ggm.records import GeneratedHashtag, Guidance, Hit, VideoFeatures
 
 NEAREST: Final = 10
 """How many pool hashtags a description proposes beside those that it names."""
@@ -38,7 +41,10 @@ def rank_posts(
     *,
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
+    offered: Sequence[Sequence[str]] | None = None,
+    histories: Sequence[History] | None = None,
     top: int | None = None,
+    memory: Memory | None = None,
 ) -> list[list[Ranked]]:
     """Rank each post's candidates: by the bundle's scorer, or by `join` where it has none.
 
@@ -49,26 +55,39 @@ def rank_posts(
         batch: The same posts, lined up for the generator.
         generated: What it wrote for each.
         guidance: What the retriever found for each.
+        offered: Hashtags that the creators wrote themselves. A scorer takes them for named ones, and
+            their words for a part of the description.
+        histories: Of their creators; an empty one, as none, changes nothing.
         top: How many of each post at most; None for all.
+        memory: Of the same posts, if they are encoded already.
 
     Raises:
         BundleError: If the bundle holds no generator.
     """
+    scored = bundle.scorer is not None
+    if offered is not None and scored:
+        descriptions = [_with_words(*pair) for pair in zip(descriptions, offered, strict=True)]
     measured = measure_candidates(
         bundle,
         features,
         batch,
         generated=generated,
         guidance=guidance,
-        descriptions=descriptions if bundle.scorer is not None else None,
+        descriptions=descriptions if scored else None,
+        offered=offered if scored else None,
+        histories=histories,
+        memory=memory,
     )
     ranked = []
-    for candidates, description in zip(measured, descriptions, strict=True):
+    for row, (candidates, description) in enumerate(zip(measured, descriptions, strict=True)):
         described = bool(description.strip())
         if bundle.scorer is None:
-            ranked.append(join(candidates, config=bundle.ranking, described=described, top=top))
+            found = join(candidates, config=bundle.ranking, described=described)
         else:
-            ranked.append(bundle.scorer.rank(candidates, described=described, top=top))
+            found = bundle.scorer.rank(candidates, described=described)
+        if histories is not None:
+            found = preferred(found, histories[row])
+        ranked.append(found[:top])
     return ranked
 
 
@@ -80,6 +99,9 @@ def measure_candidates(
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
     descriptions: Sequence[str] | None = None,
+    offered: Sequence[Sequence[str]] | None = None,
+    memory: Memory | None = None,
+    histories: Sequence[History] | None = None,
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
@@ -94,6 +116,9 @@ def measure_candidates(
         generated: What it wrote for each.
         guidance: What the retriever found for each.
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
+        offered: Hashtags of the creators themselves, whether they stand in the pool or not.
+        memory: Of the same posts, if they are encoded already.
+        histories: Of their creators, which propose what is most familiar to them.
 
     Returns:
         For each post its candidates, each hashtag once, generated ones first.
@@ -104,11 +129,16 @@ def measure_candidates(
     if bundle.generator is None:
         raise BundleError(f"bundle {bundle.name!r} holds no generator")
     named, nearest, queries = _described(bundle, descriptions, len(features))
+    if offered is not None:
+        named = [distinct(own, names) for own, names in zip(offered, named, strict=True)]
+    familiar = [past.hashtags[:CANDIDATES] for past in histories or [History()] * len(features)]
     texts = [
-        distinct([item.text for item in written], found.texts, names, near)
-        for written, found, names, near in zip(generated, guidance, named, nearest, strict=True)
+        distinct([item.text for item in written], found.texts, names, near, past)
+        for written, found, names, near, past in zip(
+            generated, guidance, named, nearest, familiar, strict=True
+        )
     ]
-    likelihoods = score_hashtags(bundle.generator, batch, texts)
+    likelihoods = score_hashtags(bundle.generator, batch, texts, memory=memory)
     videos = bundle.embed_videos(features)
     vectors = _vectors(bundle, texts, guidance, queries)
     measured = []
@@ -139,6 +169,41 @@ def measure_candidates(
             ]
         )
     return measured
+
+
+def _with_words(description: str, hashtags: Sequence[str]) -> str:
+    words = " ".join(" ".join(split_words(hashtag)) for hashtag in hashtags)
+    return f"{description} {words}".strip() if words else description
+
+
+def with_history(
+    bundle: Bundle,
+    features: Sequence[VideoFeatures],
+    guidance: Sequence[Guidance],
+    histories: Sequence[History],
+) -> list[list[Hit]]:
+    """What the retriever found, and all hashtags of the creators' histories, measured in the same space.
+
+    Args:
+        bundle: Whose guidance comes from its retriever.
+        features: Of the posts' videos.
+        guidance: What the retriever found for each.
+        histories: Of their creators.
+
+    Returns:
+        For each post its guidance, then what its history adds, the most familiar first.
+    """
+    videos = bundle.embed_videos(features)
+    added = [
+        distinct(found.texts, past.hashtags)[len(distinct(found.texts)) :]
+        for past, found in zip(histories, guidance, strict=True)
+    ]
+    fresh = distinct(*added)
+    vectors = dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True)) if fresh else {}
+    return [
+        [*found.hits, *(Hit(text, float(np.dot(video, vectors[key(text)]))) for text in texts)]
+        for found, video, texts in zip(guidance, videos, added, strict=True)
+    ]
 
 
 def named_hashtags(description: str, bundle: Bundle) -> list[str]:

@@ -16,11 +16,15 @@ import torch
 from ggm.bundle import Bundle, load_bundle
 from ggm.candidates import rank_posts
 from ggm.errors import BundleError, ConfigError, MediaError
+from ggm.generator.batch import GeneratorBatch
 from ggm.generator.constraint import PoolTrie
-from ggm.generator.decoding import DecodingConfig, generate
-from ggm.hashtags import key, parse_caption
+from ggm.generator.decoding import DecodingConfig, generate, remember
+from ggm.generator.memory import Memory
+from ggm.hashtags import key, parse_caption, readable
+from ggm.history import History
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
+from ggm.media.sample import FrameChoice
 from ggm.policy import Outcome, Policy, apply, objection
 from ggm.pool.living import LivingPool
 from ggm.ranking import Ranked
@@ -38,6 +42,9 @@ from ggm.scorer import fitting_count
 
 MAX_DESCRIPTION_CHARACTERS = 5000
 """Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
+
+MAX_OFFERED = 30
+"""How many hashtags of a description become candidates; no platform allows more."""
 
 _WIDER = 4
 """By how much more guidance candidates are looked for where a policy leaves too few."""
@@ -58,6 +65,7 @@ class DecodedPost:
         fitting: Fewer where fewer promise a better F1.
         policy: What may be recommended.
         decoding: How hashtags are written; as the bundle says by default.
+        history: What the creator used before; see `ggm.history`.
 
     Raises:
         ValueError: If ``top`` is below 1.
@@ -70,6 +78,7 @@ class DecodedPost:
     fitting: bool = False
     policy: Policy = field(default_factory=Policy)
     decoding: DecodingConfig | None = None
+    history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         _check_top(self.top)
@@ -82,13 +91,22 @@ class Recommender:
         bundle: A trained system.
         limits: What a video may measure.
         worker: The process that decodes; a new one by default.
+        frames: ``nearest-keyframe`` decodes less, and looks at other frames; see `ggm.media.decode_video`.
+        frame_tolerance: How much two frames may differ, in mean steps of 0 to 255 a pixel, and still be
+            encoded as one: 1 takes a picture that stands still for one, whatever compression does to it.
 
     Raises:
         BundleError: If the bundle holds no generator.
     """
 
     def __init__(
-        self, bundle: Bundle, *, limits: MediaLimits | None = None, worker: DecodingWorker | None = None
+        self,
+        bundle: Bundle,
+        *,
+        limits: MediaLimits | None = None,
+        worker: DecodingWorker | None = None,
+        frames: FrameChoice = "exact",
+        frame_tolerance: float = 0.0,
     ) -> None:
         if bundle.generator is None:
             raise BundleError(
@@ -97,12 +115,21 @@ class Recommender:
         self.bundle = bundle
         self.generator = bundle.generator
         self.limits = limits or MediaLimits()
+        self.frames: FrameChoice = frames
+        self.frame_tolerance = frame_tolerance
         self.worker = worker or DecodingWorker()
         self._pool_trie = PoolTrie(self.generator.layout.hashtag_ids)
 
     @classmethod
     def from_pretrained(
-        cls, name_or_dir: str | Path = "compact", *, device: str = "cpu", pool: str | Path | None = None
+        cls,
+        name_or_dir: str | Path = "compact",
+        *,
+        device: str = "cpu",
+        pool: str | Path | None = None,
+        frames: FrameChoice = "exact",
+        frame_tolerance: float = 0.0,
+        runtime: str | Path | None = None,
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -110,13 +137,18 @@ class Recommender:
             name_or_dir: ``compact``, or a folder that `ggm train` wrote.
             device: A torch device, such as ``cpu`` or ``cuda``.
             pool: Folder of a living pool, whose changes are followed, in place of the bundle's own.
+            frames: See above.
+            frame_tolerance: See above.
+            runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
 
         Raises:
-            BundleError: If there is no such bundle, it is damaged, or it searches no pool.
+            BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
+                was exported from another.
             CheckpointError: If a backbone that it builds on is missing or another one.
             ConfigError: If there is no such device here.
             PoolError: If there is no living pool in that folder, or it is damaged.
             PoolMismatchError: If a pool was made by another retriever.
+            MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
         _check_device(device)
         worker = DecodingWorker()
@@ -124,7 +156,16 @@ class Recommender:
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
-            return cls(bundle if living is None else bundle.with_pool(living), worker=worker)
+            if runtime is not None:
+                from ggm.runtime.session import with_export
+
+                bundle = with_export(bundle, runtime)
+            return cls(
+                bundle if living is None else bundle.with_pool(living),
+                worker=worker,
+                frames=frames,
+                frame_tolerance=frame_tolerance,
+            )
         except BaseException:
             worker.close()
             raise
@@ -149,12 +190,16 @@ class Recommender:
         """
         extractor = self.bundle.extractor
         return self.worker.decode(
-            path, short_side=extractor.short_side, sound_rate_hz=extractor.sound_rate_hz, limits=self.limits
+            path,
+            short_side=extractor.short_side,
+            sound_rate_hz=extractor.sound_rate_hz,
+            limits=self.limits,
+            frames=self.frames,
         )
 
     def features(self, video: Video) -> VideoFeatures:
         """Stage II: what the pretrained encoders say of a video."""
-        return self.bundle.extractor.extract(video)
+        return self.bundle.extractor.extract(video, tolerance=self.frame_tolerance)
 
     def guide(self, features: VideoFeatures, *, top_k: int | None = None) -> Guidance:
         """Stage III: the pool hashtags closest to a video (paper, equation 2).
@@ -168,6 +213,10 @@ class Recommender:
         """
         return self.bundle.guide([features], top_k=top_k)[0]
 
+    def read(self, features: VideoFeatures, description: str, guidance: Guidance) -> Memory:
+        """What the generator makes of all that it reads; `generate` and `rank` both begin with it."""
+        return remember(self.generator, self.bundle.batch([features], [description], [guidance]))
+
     def generate(
         self,
         features: VideoFeatures,
@@ -176,6 +225,7 @@ class Recommender:
         *,
         decoding: DecodingConfig | None = None,
         policy: Policy | None = None,
+        memory: Memory | None = None,
     ) -> list[GeneratedHashtag]:
         """Stage IV: the hashtags that the generator writes, best first (paper, equation 1).
 
@@ -186,6 +236,7 @@ class Recommender:
             decoding: How; as the bundle says by default.
             policy: With ``novel="forbid"`` only hashtags of the pool can be written. The first
                 call spells all of the pool, later ones what came since.
+            memory: What `read` gave for the same three, to save reading them again.
 
         Raises:
             PoolError: If novel hashtags are forbidden and the pool is empty.
@@ -197,6 +248,7 @@ class Recommender:
             decoding=decoding or self.bundle.decoding,
             vocabulary=self.bundle.vocabulary,
             only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
+            memory=memory,
         )[0]
 
     def rank(
@@ -205,14 +257,34 @@ class Recommender:
         description: str,
         guidance: Guidance,
         generated: Sequence[GeneratedHashtag],
+        *,
+        offered: Sequence[str] = (),
+        history: History | None = None,
+        memory: Memory | None = None,
     ) -> list[Ranked]:
         """Stage V: the hashtags of both sides in one list, best first; beyond the paper.
 
-        `ggm.ranking.best_beam` gives the paper's reading instead.
+        `ggm.ranking.best_beam` gives the paper's reading instead. See `generate` for ``memory``.
+
+        Args:
+            features: Of one video.
+            description: Without inline hashtags.
+            guidance: What the retriever found.
+            generated: What the generator wrote.
+            offered: Hashtags that the creator wrote; candidates too, where the bundle has a scorer.
+            history: What the creator used before; see `ggm.history`.
+            memory: See `generate`.
         """
-        batch = self.bundle.batch([features], [description], [guidance])
         (ranked,) = rank_posts(
-            self.bundle, [features], [description], batch, generated=[generated], guidance=[guidance]
+            self.bundle,
+            [features],
+            [description],
+            self.bundle.batch([features], [description], [guidance]),
+            generated=[generated],
+            guidance=[guidance],
+            offered=[offered] if offered else None,
+            histories=None if history is None else [history],
+            memory=memory,
         )
         return ranked
 
@@ -220,6 +292,8 @@ class Recommender:
         self, ranked: Sequence[Ranked], *, top: int | None = None, policy: Policy | None = None
     ) -> Outcome:
         """Stage VI: what a policy leaves of the ranked hashtags, and why not the rest; beyond the paper.
+
+        Aliases of a living pool count as the policy's, whose own win.
 
         Args:
             ranked: Best first.
@@ -235,6 +309,7 @@ class Recommender:
             top=top,
             in_pool=self.bundle.pool.__contains__,
             count=self.bundle.vocabulary.count,
+            pool_alias=self.bundle.pool.target if isinstance(self.bundle.pool, LivingPool) else None,
         )
 
     def recommend(
@@ -245,24 +320,31 @@ class Recommender:
         top: int = 5,
         fitting: bool = False,
         policy: Policy | None = None,
+        history: History | Iterable[str] = (),
     ) -> Recommendation:
         """Recommend hashtags for one video.
 
         Args:
             video: Path of a video file.
-            description: What the creator wrote; inline hashtags are set aside.
+            description: What the creator wrote; its inline hashtags become candidates where the
+                bundle has a scorer, and are set aside else. Emoji are read as words.
             top: How many hashtags at most, 1 or more; a policy may allow fewer.
             fitting: Fewer than ``top`` where fewer promise a better F1, by the scores' probabilities.
             policy: What may be recommended. By default novel hashtags may, harmful language may not,
                 and of near-duplicates the best one alone.
+            history: Hashtags of the creator's earlier posts, a text a post, oldest first (see
+                `ggm.history.History.of`). What they use often is preferred; without any, nothing changes.
 
         Raises:
             MediaError: If the file can't be used; the subclass says why.
             PoolError: If the pool is empty.
             BundleError: If the fitting number is wanted, and the bundle has no scorer.
+            HashtagError: If a text of the history holds no hashtag.
             ValueError: If ``top`` is below 1.
         """
-        (answer,) = self.recommend_many([(video, description)], top=top, fitting=fitting, policy=policy)
+        (answer,) = self.recommend_many(
+            [(video, description)], top=top, fitting=fitting, policy=policy, history=history
+        )
         if isinstance(answer, MediaError):
             raise answer
         return answer
@@ -274,6 +356,7 @@ class Recommender:
         top: int = 5,
         fitting: bool = False,
         policy: Policy | None = None,
+        history: History | Iterable[str] = (),
     ) -> Iterator[Recommendation | MediaError]:
         """Recommend for many videos, one answer each, in order.
 
@@ -285,17 +368,20 @@ class Recommender:
             top: How many hashtags at most, 1 or more.
             fitting: See `recommend`.
             policy: See `recommend`.
+            history: Of the creator of all of them; see `recommend`.
 
         Raises:
             PoolError: While iterating, if the pool is empty.
             BundleError: See `recommend`.
+            HashtagError: See `recommend`.
             ValueError: If ``top`` is below 1.
         """
         _check_top(top)
         if fitting:
             self._check_fitting()
         policy = policy or Policy()
-        return (self._answer(path, description, top, fitting, policy) for path, description in posts)
+        past = history if isinstance(history, History) else History.of(history)
+        return (self._answer(path, description, top, fitting, policy, past) for path, description in posts)
 
     def recommend_decoded(
         self, posts: Sequence[DecodedPost], *, on_stage: Callable[[str], object] | None = None
@@ -323,30 +409,45 @@ class Recommender:
         tell = on_stage or (lambda _: None)
         started = time.perf_counter()
         seconds: dict[str, float] = {}
-        read = [self._description(post.description) for post in posts]
-        texts = [text for text, _ in read]
+        described = [self._description(post.description, post.policy) for post in posts]
+        texts = [readable(text) for text, _, _ in described]
+        offered = [hashtags for _, hashtags, _ in described]
         tell("features")
         with _timed(seconds, "features"):
             if len(posts) == 1:
                 features = [self.features(posts[0].video)]
             else:
-                features = self.bundle.extractor.extract_batch([post.video for post in posts])
+                features = self.bundle.extractor.extract_batch(
+                    [post.video for post in posts], tolerance=self.frame_tolerance
+                )
         tell("retrieve")
         with _timed(seconds, "retrieve"):
             guidance = self.bundle.guide(features)
         tell("generate")
         with _timed(seconds, "generate"):
-            generated = self._generate_many(posts, features, texts, guidance)
-            ranked = self._rank_many(features, texts, guidance, generated)
-            rows = zip(posts, features, texts, guidance, generated, ranked, strict=True)
+            batch = self.bundle.batch(features, texts, guidance)
+            memory = remember(self.generator, batch)
+            generated = self._generate_many(posts, features, texts, guidance, batch, memory)
+            ranked = rank_posts(
+                self.bundle,
+                features,
+                texts,
+                batch,
+                generated=generated,
+                guidance=guidance,
+                offered=offered if any(offered) else None,
+                histories=[post.history for post in posts],
+                memory=memory,
+            )
+            rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
             chosen = [self._choose(*row) for row in rows]
         answers = []
-        for post, (text, notices), found, (top, outcome, candidates) in zip(
-            posts, read, guidance, chosen, strict=True
+        for post, (text, _, notices), found, (top, outcome, candidates) in zip(
+            posts, described, guidance, chosen, strict=True
         ):
             shown, hidden = _shown(found, candidates, outcome, post.policy)
             notices = [*post.video.notices, *notices, *_limit_notices(top, post.policy)]
-            hashtags = self._hashtags(outcome, found, post.policy)
+            hashtags = self._hashtags(outcome, found, post.policy, post.history)
             changes = (*outcome.changes, *hidden)
             answers.append(
                 Recommendation(post.name, text, hashtags, shown, tuple(notices), dict(seconds), changes)
@@ -360,52 +461,52 @@ class Recommender:
         features: Sequence[VideoFeatures],
         texts: Sequence[str],
         guidance: Sequence[Guidance],
+        batch: GeneratorBatch,
+        memory: Memory,
     ) -> list[list[GeneratedHashtag]]:
         """Posts that are written for in the same way are written for together."""
+        if len(posts) == 1:
+            (post,) = posts
+            written = self.generate(
+                features[0],
+                texts[0],
+                guidance[0],
+                decoding=post.decoding,
+                policy=post.policy,
+                memory=memory,
+            )
+            return [written]
         groups: dict[tuple[bool, DecodingConfig], list[int]] = {}
         for row, post in enumerate(posts):
             way = post.policy.novel == "forbid", post.decoding or self.bundle.decoding
             groups.setdefault(way, []).append(row)
         generated: list[list[GeneratedHashtag]] = [[] for _ in posts]
         for (forbidden, decoding), rows in groups.items():
-            if len(rows) == 1:
-                row = rows[0]
-                generated[row] = self.generate(
-                    features[row], texts[row], guidance[row], decoding=decoding, policy=posts[row].policy
-                )
-                continue
-            written = generate(
-                self.generator,
-                self.bundle.batch(
+            alike = len(groups) == 1
+            if not alike:
+                batch = self.bundle.batch(
                     [features[row] for row in rows],
                     [texts[row] for row in rows],
                     [guidance[row] for row in rows],
-                ),
+                )
+            together = generate(
+                self.generator,
+                batch,
                 decoding=decoding,
                 vocabulary=self.bundle.vocabulary,
                 only=self._pool_trie.of(self.bundle.pool.hashtags) if forbidden else None,
+                memory=memory if alike else None,
             )
-            for row, hashtags in zip(rows, written, strict=True):
+            for row, hashtags in zip(rows, together, strict=True):
                 generated[row] = hashtags
         return generated
-
-    def _rank_many(
-        self,
-        features: Sequence[VideoFeatures],
-        texts: Sequence[str],
-        guidance: Sequence[Guidance],
-        generated: Sequence[Sequence[GeneratedHashtag]],
-    ) -> list[list[Ranked]]:
-        if len(features) == 1:
-            return [self.rank(features[0], texts[0], guidance[0], generated[0])]
-        batch = self.bundle.batch(features, texts, guidance)
-        return rank_posts(self.bundle, features, texts, batch, generated=generated, guidance=guidance)
 
     def _choose(
         self,
         post: DecodedPost,
         features: VideoFeatures,
         text: str,
+        offered: Sequence[str],
         guidance: Guidance,
         generated: Sequence[GeneratedHashtag],
         ranked: list[Ranked],
@@ -419,7 +520,7 @@ class Recommender:
         if _wants_more(outcome, top, policy):
             wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
             if len(wider) > len(guidance):
-                ranked = self.rank(features, text, wider, generated)
+                ranked = self.rank(features, text, wider, generated, offered=offered, history=post.history)
                 outcome = self.select(ranked, top=top, policy=policy)
         return top, outcome, ranked
 
@@ -431,7 +532,7 @@ class Recommender:
             )
 
     def _answer(
-        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy
+        self, path: str | Path, description: str, top: int, fitting: bool, policy: Policy, history: History
     ) -> Recommendation | MediaError:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
@@ -440,35 +541,36 @@ class Recommender:
                 video = self.decode(path)
         except MediaError as error:
             return error
-        (answer,) = self.recommend_decoded([DecodedPost(video, description, str(path), top, fitting, policy)])
+        asked = DecodedPost(video, description, str(path), top, fitting, policy, history=history)
+        (answer,) = self.recommend_decoded([asked])
         total = time.perf_counter() - started
         return replace(answer, seconds={**seconds, **answer.seconds, "total": total})
 
     def _hashtags(
-        self, outcome: Outcome, guidance: Guidance, policy: Policy
+        self, outcome: Outcome, guidance: Guidance, policy: Policy, history: History
     ) -> tuple[RecommendedHashtag, ...]:
         """With what is known of each; a renamed one comes from where the one before came from."""
         before = {key(change.result): change.text for change in outcome.changes if change.result}
         hashtags = []
         for item in outcome.kept:
-            source = self._source(item.text, guidance)
+            source = self._source(item.text, guidance, history)
             origin = before.get(key(item.text))
             if source == "novel" and origin is not None:
-                source = self._source(origin, guidance)
+                source = self._source(origin, guidance, history)
             flagged = policy.novel == "flag" and source == "novel"
             display = self.bundle.vocabulary.display(item.text)
             hashtags.append(RecommendedHashtag(item.text, display, item.score, source, flagged))
         return tuple(hashtags)
 
-    def _source(self, text: str, guidance: Guidance) -> Source:
+    def _source(self, text: str, guidance: Guidance, history: History) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
         if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
-        return "novel"
+        return "history" if key(text) in history.familiarity else "novel"
 
-    def _description(self, description: str) -> tuple[str, list[str]]:
-        """The text that the generator gets, and what was done to it."""
+    def _description(self, description: str, policy: Policy) -> tuple[str, tuple[str, ...], list[str]]:
+        """The text without its hashtags, those that become candidates, and what was done to it."""
         notices = []
         if len(description) > MAX_DESCRIPTION_CHARACTERS:
             notices.append(
@@ -477,12 +579,21 @@ class Recommender:
             )
             description = description[:MAX_DESCRIPTION_CHARACTERS]
         caption = parse_caption(_well_formed(description))
-        if caption.hashtags:
-            written = " ".join(f"#{hashtag}" for hashtag in caption.hashtags)
-            notices.append(f"hashtags in the description were set aside: {written}")
-        if self.generator.layout.encode(caption.description).description_truncated:
+        offered, aside = self._offered(caption.hashtags, policy)
+        for fate, hashtags in (("taken as candidates", offered), ("set aside", aside)):
+            if hashtags:
+                written = " ".join(f"#{hashtag}" for hashtag in hashtags)
+                notices.append(f"hashtags in the description were {fate}: {written}")
+        if self.generator.layout.encode(readable(caption.description)).description_truncated:
             notices.append("the description is longer than the model reads; its end was left out")
-        return caption.description, notices
+        return caption.description, offered, notices
+
+    def _offered(self, hashtags: Sequence[str], policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Those of the creator that become candidates, and the others: generic ones, too many, no scorer."""
+        says_nothing = policy.compiled.generic.match
+        offered = [text for text in hashtags if self.bundle.scorer and says_nothing(text) is None]
+        offered = offered[:MAX_OFFERED]
+        return tuple(offered), tuple(text for text in hashtags if text not in offered)
 
 
 def _check_top(top: int) -> None:

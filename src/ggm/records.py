@@ -18,7 +18,7 @@ from ggm.errors import DataError
 FloatArray = npt.NDArray[np.floating[Any]]
 """Features: float32 when fresh, float16 when read from the cache."""
 
-Source = Literal["guidance", "vocabulary", "novel"]
+Source = Literal["guidance", "vocabulary", "history", "novel"]
 """Where a recommended hashtag comes from: it stood in the guidance; it is otherwise known
 (part of the training vocabulary or the pool); or it was coined."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggm.errors import ConfigError, HashtagError
-from ggm.features.extract import FeatureExtractor, load_extractor
+from ggm.features.encoders import FrameOutputs, Inputs
+from ggm.features.extract import FeatureExtractor, distinct_frames, load_extractor
 from ggm.features.tiny import TinyFrameEncoder, TinyHashtagEncoder, tiny_backbones
-from ggm.records import VideoFeatures
+from ggm.records import Frames, Video, VideoFeatures
 
 from .conftest import make_video
 
@@ -173,3 +176,61 @@ def test_encoders_are_evaluated_without_gradients(tiny: FeatureExtractor) -> Non
     assert not tiny.hashtags.training
     first = tiny.extract(make_video())
     assert_equal(first, tiny.extract(make_video()), tolerance=0)
+
+
+class CountingEncoder(TinyFrameEncoder):
+    """Counts the frames that it encodes."""
+
+    encoded = 0
+
+    def forward(self, inputs: Inputs) -> FrameOutputs:
+        outputs = super().forward(inputs)
+        self.encoded += len(outputs.tokens)
+        return outputs
+
+
+def still_video(*, noise: int = 0) -> Video:
+    """Nine frames: one picture four times, another twice, the first one again, two of their own."""
+    video = make_video(3, frames=5)
+    pixels = video.frames.pixels[[0, 0, 0, 0, 1, 1, 0, 2, 3]]
+    if noise:
+        rng = np.random.default_rng(0)
+        noisy = pixels.astype(np.int16) + rng.integers(-noise, noise + 1, pixels.shape)
+        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+    return replace(video, frames=Frames(pixels, np.arange(9.0)))
+
+
+@pytest.mark.parametrize("name", ["tiny", "compact"])
+def test_frames_that_stand_still_are_encoded_once_and_come_out_as_often(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    extractor: FeatureExtractor = request.getfixturevalue(name)
+    video = still_video()
+    features = extractor.extract(video)
+    for index, pixels in enumerate(video.frames.pixels):
+        single = replace(video, frames=Frames(pixels[None], np.zeros(1)), sound=None)
+        alone = extractor.extract(single)
+        np.testing.assert_allclose(features.frame_tokens[index], alone.frame_tokens[0], atol=1e-4)
+        np.testing.assert_allclose(features.frame_embeddings[index], alone.frame_embeddings[0], atol=1e-5)
+    assert (features.frame_tokens[1:4] == features.frame_tokens[0]).all()  # to the last bit
+
+
+@pytest.mark.parametrize(("noise", "tolerance", "encoded"), [(0, 0.0, 5), (2, 0.0, 9), (2, 4.0, 5)])
+def test_how_many_frames_are_encoded(noise: int, tolerance: float, encoded: int) -> None:
+    encoder = CountingEncoder()
+    extractor = FeatureExtractor(encoder, TinyHashtagEncoder())
+    encoder.encoded = 0
+    features = extractor.extract_batch(
+        [still_video(noise=noise), make_video(1, frames=2)], tolerance=tolerance
+    )
+    assert encoder.encoded == encoded + 2
+    assert [len(item.frame_tokens) for item in features] == [9, 2]
+
+
+def test_frames_that_stand_still_by_hand() -> None:
+    pixels = np.zeros((5, 2, 2, 3), np.uint8)
+    pixels[2:4] = 10
+    pixels[3, 0, 0, 0] = 16  # 0.5 steps a pixel on average
+    for tolerance, kept, places in ((0.0, [0, 2, 3, 4], [0, 0, 1, 2, 3]), (0.5, [0, 2, 4], [0, 0, 1, 1, 2])):
+        found = distinct_frames(pixels, tolerance=tolerance)
+        assert [item.tolist() for item in found] == [kept, places]

@@ -111,3 +111,25 @@ def test_a_single_memory_token_adds_a_constant() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="3 heads can't divide a width of 8"):
         CrossModalAttention(8, memory_dim=6, num_heads=3)
+
+
+def test_counts_equal_repetitions() -> None:
+    attention = make()
+    query, memory = torch.randn(3, 4, 8), torch.randn(3, 3, 6)
+    counts = torch.tensor([[1, 4, 2], [7, 1, 0], [0, 0, 0]])
+    with torch.no_grad():
+        for item in range(3):
+            repeated = memory[item].repeat_interleave(counts[item], dim=0)[None]
+            expected = torch.zeros(1, 4, 8)
+            if repeated.shape[1]:
+                expected = attention(query[item : item + 1], repeated)
+            answer = attention(
+                query[item : item + 1],
+                memory[item : item + 1],
+                memory_mask=counts[item : item + 1] > 0,
+                memory_counts=counts[item : item + 1],
+            )
+            torch.testing.assert_close(answer, expected)
+        torch.testing.assert_close(
+            attention(query, memory, memory_counts=torch.ones(3, 3)), attention(query, memory)
+        )

@@ -17,6 +17,7 @@ from ggm.errors import PoolError
 from ggm.generator import DecodingConfig, Generator, GeneratorBatch, HashtagTrie, PoolTrie, generate
 from ggm.generator import decoding as decoding_module
 from ggm.generator.constraint import TrieConstraint
+from ggm.generator.reference import _generation_config
 from ggm.hashtags import key
 
 families = pytest.mark.parametrize("family", ["bart", "bert", "t5"])
@@ -307,9 +308,7 @@ def test_a_pool_of_all_that_would_be_written_changes_nothing(
             return generator.text_model.generate(
                 encoder_outputs=BaseModelOutput(last_hidden_state=generator.encode(batch).states),
                 attention_mask=batch.attention_mask,
-                generation_config=decoding_module._generation_config(
-                    generator, decoding, constrained=only is not None
-                ),
+                generation_config=_generation_config(generator, decoding),
                 logits_processor=LogitsProcessorList(
                     [*decoding_module._processors(generator, decoding, only), *more]
                 ),

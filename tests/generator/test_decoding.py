@@ -41,16 +41,23 @@ def log_probs_of(generator: Generator, single: GeneratorBatch, ids: list[int]) -
     return torch.stack(rows)
 
 
-def beams_of(monkeypatch: pytest.MonkeyPatch, generator: Generator) -> list[Any]:
-    """Records what transformers' generate answers."""
-    answers: list[Any] = []
-    original = generator.text_model.generate
+def beams_of(monkeypatch: pytest.MonkeyPatch) -> list[list[list[int]]]:
+    """Records the token ids of all sequences that each search finds, without start token and padding."""
+    answers: list[list[list[int]]] = []
 
-    def recorded(**arguments: Any) -> Any:
-        answers.append(original(**arguments))
-        return answers[-1]
+    def record(name: str, sequences_of: Callable[[Any], list[list[int]]]) -> None:
+        original = getattr(module, name)
 
-    monkeypatch.setattr(generator.text_model, "generate", recorded)
+        def recorded(*arguments: Any, **options: Any) -> Any:
+            answer = original(*arguments, **options)
+            answers.append(sequences_of(answer))
+            return answer
+
+        monkeypatch.setattr(module, name, recorded)
+
+    record("beam_search", lambda found: [ids for beams in found for ids in beams.sequences])
+    record("reference_beams", lambda found: [ids for beams in found for ids in beams.sequences])
+    record("greedy_sequences", lambda found: found[0])
     return answers
 
 
@@ -87,7 +94,7 @@ def test_one_beam_is_greedy_search(
 ) -> None:
     generator = make_generator(family)
     _, singles = mixed_batch(generator)
-    answers = beams_of(monkeypatch, generator)
+    answers = beams_of(monkeypatch)
     for single in singles:
         generate(
             generator, single, decoding=DecodingConfig(num_beams=1, no_repeat_ngram_size=0, max_new_tokens=6)
@@ -95,7 +102,7 @@ def test_one_beam_is_greedy_search(
         ids: list[int] = []
         while len(ids) < 6 and generator.eos_token_id not in ids:
             ids.append(int(log_probs_of(generator, single, [*ids, 0])[-1].argmax()))
-        assert answers.pop().sequences[0, 1:].tolist() == ids
+        assert answers.pop() == [ids]
 
 
 def test_equals_transformers_own_greedy_search(trained: Any) -> None:
@@ -140,14 +147,14 @@ def test_shares_come_from_the_beams_log_probabilities(
     """The sum of token log-probabilities is what transformers' score is before its length penalty."""
     generator = trained[family][0] if family in trained else make_generator(family)
     _, singles = mixed_batch(generator)
-    answers = beams_of(monkeypatch, generator)
+    answers = beams_of(monkeypatch)
     decoding = DecodingConfig(num_beams=4, length_penalty=length_penalty, max_new_tokens=9)
     checked = 0
     for single in singles:
         (ranked,) = generate(generator, single, decoding=decoding)
-        output = answers.pop()
+        sequences = answers.pop()
         totals, parsed = [], []
-        for ids in output.sequences[:, 1:].tolist():
+        for ids in sequences:
             finished = generator.eos_token_id in ids
             ids = ids[: ids.index(generator.eos_token_id) + 1] if finished else ids
             probs = log_probs_of(generator, single, ids)
@@ -191,11 +198,11 @@ def test_ranking_by_hand() -> None:
 
 def test_a_hashtag_cut_by_the_length_limit_is_not_recommended(trained: Any, monkeypatch: Any) -> None:
     generator, batch = trained["bert"]
-    answers = beams_of(monkeypatch, generator)
+    answers = beams_of(monkeypatch)
     for num_beams in (1, 3):
         found = generate(generator, batch, decoding=DecodingConfig(num_beams=num_beams, max_new_tokens=1))
         assert found == [[], [], [], []]
-        assert all(answers.pop().sequences[:, 1] != generator.eos_token_id)
+        assert all(ids[0] != generator.eos_token_id for ids in answers.pop())
     separator, end = generator.layout.output_separator_id, generator.eos_token_id
     assert module._whole(generator, [7, separator, 8, separator, 9]) == [7, separator, 8]
     assert module._whole(generator, [7, 8, end, 0]) == [7, 8, end, 0]
@@ -244,7 +251,7 @@ def test_the_checkpoints_generation_settings_play_no_part(make_generator: Any, m
 def test_no_ngram_is_repeated(make_generator: Any, mixed_batch: Any, monkeypatch: Any) -> None:
     generator = make_generator("t5")
     batch, _ = mixed_batch(generator)
-    answers = beams_of(monkeypatch, generator)
+    answers = beams_of(monkeypatch)
 
     def repeated(size: int) -> bool:
         generate(
@@ -252,7 +259,7 @@ def test_no_ngram_is_repeated(make_generator: Any, mixed_batch: Any, monkeypatch
             batch,
             decoding=DecodingConfig(num_beams=1, no_repeat_ngram_size=size, max_new_tokens=40),
         )
-        for ids in answers.pop().sequences[:, 1:].tolist():
+        for ids in answers.pop():
             ids = ids[: ids.index(1)] if 1 in ids else ids
             bigrams = list(pairwise(ids))
             if len(set(bigrams)) < len(bigrams):

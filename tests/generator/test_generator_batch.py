@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,28 @@ def test_config_refuses(values: dict[str, Any], message: str) -> None:
 def test_config_checks_its_choices_when_made_directly() -> None:
     with pytest.raises(ConfigError, match="audio_fusion must be one of frame_query, audio_query"):
         GeneratorConfig(token_dim=8, audio_fusion="both")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fusion", ["frame_query", "audio_query"])
+def test_frames_that_stand_still_are_attended_to_once_with_their_number(
+    fusion: str, make_generator: Any, make_features: Any
+) -> None:
+    generator = make_generator("bart", audio_fusion=fusion)
+    moving, still = make_features(1, frames=3), make_features(2, frames=4)
+    rows = [0, 0, 0, 1, 2, 2, 3, 0]
+    still = replace(
+        still,
+        frame_embeddings=still.frame_embeddings[rows],
+        frame_pooled=still.frame_pooled[rows],
+        frame_tokens=still.frame_tokens[rows],
+    )
+    ids = [generator.layout.encode(text, ["cat"]).input_ids for text in ("first snow", "")]
+    plain = collate([still, moving], input_ids=ids, pad_token_id=1)
+    distinct = collate([still, moving], input_ids=ids, pad_token_id=1, distinct=True)
+    assert plain.frame_tokens.shape[1] == 8
+    assert distinct.frame_counts is not None
+    assert distinct.frame_counts.tolist() == [[3, 1, 2, 1, 1], [1, 1, 1, 0, 0]]
+    with torch.no_grad():
+        torch.testing.assert_close(generator.encode(distinct).states, generator.encode(plain).states)
+    alone = collate([moving], input_ids=ids[:1], pad_token_id=1, distinct=True)
+    assert alone.frame_counts is None

@@ -13,6 +13,8 @@ from ggm.media import MediaLimits, decode_video, gop
 from ggm.media.container import choose_video_stream, open_container
 from ggm.media.decode import decode_frames
 from ggm.media.limits import DEFAULT_LIMITS
+from ggm.media.pictures import FrameConverter
+from ggm.media.sample import sample_timestamps
 from media.everything import decode_everything
 from videos import frame_colour, frame_pixels, which_frame, write_video
 
@@ -275,8 +277,78 @@ def test_a_cover_picture_is_not_the_video(tmp_path) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"short_side": 0}, {"sound_rate_hz": 0}, {"sound_seconds": 0}, {"sound_seconds": float("inf")},
-     {"sound_seconds": float("nan")}],
+     {"sound_seconds": float("nan")}, {"frames": "first"}],
 )  # fmt: skip
 def test_options_out_of_range(clip, options) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         decode_video(clip, **options)
+
+
+KEYFRAME_FILES = [name for name in FILES if name not in ("h264_intra_refresh", "h264_open_gop")]
+
+
+@pytest.mark.parametrize("name", KEYFRAME_FILES)
+def test_nearest_keyframes(files, name) -> None:
+    exact = decode_video(files[name], short_side=32)
+    video = decode_video(files[name], short_side=32, frames="nearest-keyframe")
+    assert len(video.frames) == len(exact.frames)
+    assert video.duration_seconds == pytest.approx(exact.duration_seconds, abs=0.15)
+    with av.open(str(files[name])) as container:
+        stream = container.streams.video[0]
+        shown = {frame.pts: frame for frame in container.decode(stream) if frame.pts is not None}
+        first = min(shown)
+        keyframes = sorted(float((pts - first) * stream.time_base) for pts in shown if shown[pts].key_frame)
+    wanted = sample_timestamps(exact.duration_seconds)
+    slack = 0.31  # decoding timestamps, which tables hold, are up to three frames of 10 a second early
+    for moment, seconds in zip(wanted, video.frames.timestamps_seconds, strict=True):
+        assert min(abs(seconds - keyframe) for keyframe in keyframes) < 0.02
+        assert abs(seconds - moment) <= min(abs(keyframe - moment) for keyframe in keyframes) + slack
+
+
+@pytest.mark.parametrize("name", ["h264_gop60", "h264_mkv", "vp9_hidden_frames", "h264_annex_b"])
+def test_a_keyframe_is_the_frame_that_the_whole_video_shows_then(files, name) -> None:
+    video = decode_video(files[name], short_side=32, frames="nearest-keyframe")
+    with av.open(str(files[name])) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        convert = FrameConverter(short_side=32, pixel_aspect=1.0)
+        shown = {frame.pts: convert(frame) for frame in container.decode(stream)}
+    first = min(shown)
+    for seconds, pixels in zip(video.frames.timestamps_seconds, video.frames.pixels, strict=True):
+        pts = min(shown, key=lambda pts: abs(float((pts - first) * stream.time_base) - seconds))
+        np.testing.assert_array_equal(pixels, shown[pts])
+
+
+def test_one_packet_a_keyframe_is_decoded(files) -> None:
+    decoded = decode_frames(
+        files["h264_gop60"], limits=DEFAULT_LIMITS, short_side=None, choice="nearest-keyframe"
+    )
+    assert decoded.packets == 180
+    assert decoded.packets_decoded == 3  # 180 frames, a keyframe every 60
+    assert len(decoded.frames) == 15
+
+
+@pytest.mark.parametrize("name", ["h264_intra_refresh", "h264_open_gop"])
+def test_without_keyframes_that_decode_alone_frames_are_exact(files, name) -> None:
+    exact = decode_video(files[name], short_side=32)
+    video = decode_video(files[name], short_side=32, frames="nearest-keyframe")
+    np.testing.assert_array_equal(video.frames.pixels, exact.frames.pixels)
+
+
+def test_keyframes_of_a_file_that_was_cut_off(tmp_path) -> None:
+    whole = write_video(tmp_path / "a.mp4", seconds=8, gop=10, container_options={"movflags": "+faststart"})
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    video = decode_video(path, frames="nearest-keyframe")
+    assert any("the pictures end after" in notice for notice in video.notices)
+    assert len(video.frames) >= 8
+    assert {which_frame(pixels) % 10 for pixels in video.frames.pixels} == {0}
+
+
+def test_a_fragmented_file_has_no_whole_table(tmp_path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = write_video(tmp_path / "a.mp4", seconds=9, gop=10, container_options=options)
+    video = decode_video(path, frames="nearest-keyframe")
+    seconds = video.frames.timestamps_seconds
+    np.testing.assert_allclose(seconds % 1, 0, atol=0.01)
+    assert len(set(seconds.round().tolist())) == 9

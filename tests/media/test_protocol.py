@@ -22,7 +22,7 @@ from ggm.media.protocol import (
 )
 from ggm.records import Frames, Sound, Video
 
-REQUEST = Request("/a.mp4", MediaLimits(max_pixels=100), None, 16_000, 1.0, 30.0)
+REQUEST = Request("/a.mp4", MediaLimits(max_pixels=100), None, 16_000, 1.0, "exact", 30.0)
 
 
 def a_video(*, sound: bool = True) -> Video:
@@ -70,7 +70,9 @@ def test_errors_keep_their_kind(kind) -> None:
 
 @given(st.text(max_size=20))
 def test_requests_survive_the_pipe_whatever_the_path(name) -> None:
-    request = Request("/" + name + "\udcff", MediaLimits(max_streams=3), 224, None, 2.5, 1.0)
+    request = Request(
+        "/" + name + "\udcff", MediaLimits(max_streams=3), 224, None, 2.5, "nearest-keyframe", 1.0
+    )
     pipe = io.BytesIO()
     write_header(pipe, request.to_header())
     pipe.seek(0)
@@ -128,7 +130,7 @@ def test_a_hostile_answer_is_refused_before_memory_is_taken(change) -> None:
 
 
 def test_sound_that_was_not_asked_for_is_refused() -> None:
-    request = Request("/a.mp4", MediaLimits(), None, None, 1.0, 30.0)
+    request = Request("/a.mp4", MediaLimits(), None, None, 1.0, "exact", 30.0)
     with pytest.raises(ProtocolError, match="asked"):
         read_video(message({**GOOD, "sound": [10, 16_000]}), request, max_bytes=1000)
 

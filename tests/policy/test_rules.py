@@ -303,3 +303,28 @@ def test_order_is_kept(ranked: list[Ranked], top: int) -> None:
 def test_a_longer_answer_begins_with_the_shorter(ranked: list[Ranked], top: int) -> None:
     policy = Policy(block=("s*",), generic_factor=0.5)
     assert kept(apply(policy, ranked))[:top] == kept(apply(policy, ranked, top=top))
+
+
+@pytest.mark.parametrize(
+    ("own", "pool", "hashtag", "expected"),
+    [
+        ({}, {"nyc": "newyorkcity"}, "nyc", "newyorkcity"),
+        ({"nyc": "ny"}, {"nyc": "newyorkcity"}, "nyc", "ny"),  # the policy's own wins
+        ({"ny": "nyc"}, {"nyc": "newyorkcity"}, "ny", "newyorkcity"),
+        ({"newyorkcity": "bigapple"}, {"nyc": "newyorkcity"}, "nyc", "bigapple"),
+        ({"newyorkcity": "nyc"}, {"nyc": "newyorkcity"}, "nyc", "nyc"),  # a circle, which the policy ends
+        ({"newyorkcity": "nyc"}, {"nyc": "newyorkcity"}, "newyorkcity", "nyc"),
+        ({}, {"nyc": "newyorkcity"}, "snow", "snow"),
+    ],
+)
+def test_aliases_of_a_pool_join_those_of_the_policy(
+    own: dict[str, str], pool: dict[str, str], hashtag: str, expected: str
+) -> None:
+    policy = Policy(aliases=own)
+    outcome = apply(policy, [Ranked(hashtag, 0.5)], pool_alias=pool.get)
+    assert [item.text for item in outcome.kept] == [expected]
+    again = apply(policy, outcome.kept, pool_alias=pool.get)
+    assert (again.kept, again.changes) == (outcome.kept, ())
+    assert [(c.action, c.rule, c.text, c.result) for c in outcome.changes] == (
+        [] if expected == hashtag else [("renamed", "alias", hashtag, expected)]
+    )

@@ -588,3 +588,19 @@ def test_unknown_names_are_attribute_errors() -> None:
     assert dir(ggm.pool) == sorted(ggm.pool.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = ggm.pool.Nothing
+
+
+def test_what_an_alias_stands_for(tmp_path: Path) -> None:
+    with make_pool(tmp_path / "pool", "newyorkcity", "by-cycle") as pool:
+        assert pool.target("nyc") is None
+        pool.alias("newyorkcity", "NYC", "big_apple", "bycycle")
+        assert pool.target("nyc") == pool.target("#Big-Apple") == pool.target("bigapple") == "newyorkcity"
+        assert pool.target("newyorkcity") is None
+        assert pool.target("by-cycle") is None  # a hashtag of its own
+        assert pool.target("snow") is None
+        with LivingPool.open(tmp_path / "pool", read_only=True) as follower:
+            assert follower.target("nyc") == "newyorkcity"
+        pool.remove(["nyc"])
+        assert pool.target("nyc") is None
+        with pytest.raises(HashtagError):
+            pool.target("!")

@@ -133,7 +133,7 @@ def test_the_document_has_all_routes_with_examples(client: TestClient) -> None:
 @pytest.mark.timeout(900)
 def test_schemathesis_finds_nothing(serve: Serving, living: LivingPool) -> None:
     import schemathesis
-    from schemathesis import checks
+    from schemathesis.specs.openapi import checks
 
     server = serve(pool=living, requests_per_minute=1e6, recommendations_per_minute=1e6)
     schema = schemathesis.openapi.from_url(f"{server.url}openapi.json")
@@ -151,7 +151,8 @@ def test_schemathesis_finds_nothing(serve: Serving, living: LivingPool) -> None:
         def check(case: Any) -> None:
             nonlocal tried
             tried += 1
-            case.call_and_validate(excluded_checks=[checks.ignored_auth])
+            # That a schema is kept doesn't make bytes a video, or a hashtag one of the pool.
+            case.call_and_validate(excluded_checks=[checks.positive_data_acceptance])
 
         from hypothesis import given
 

@@ -117,7 +117,7 @@ def test_uses_are_counted_and_trends_shown(started: Started, living: LivingPool)
         }
         for day in range(60)
     ]
-    assert client.post("/v1/pool", json={"observe": usual * 3}).json()["observed"]["posts"] == 180
+    assert client.post("/v1/pool", json={"observe": usual * 10}).json()["observed"]["posts"] == 600
     rising = client.get("/v1/pool/trends").json()["rising"]
     assert all(item["rise"] > 1 for item in rising)
     assert "snow" in [item["hashtag"] for item in rising]

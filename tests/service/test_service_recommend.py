@@ -78,12 +78,15 @@ def test_an_error_among_events_has_all_that_a_status_would_say(client: TestClien
     assert value["error"]["status"] == 422
 
 
-def test_own_hashtags_are_taken_and_a_notice_says_that_they_do_nothing(
-    client: TestClient, clips: list[Path]
-) -> None:
-    answer = send(client, clips[0], history=["cat", "dog"])
-    assert answer.status_code == 200
-    assert any("own hashtags" in notice for notice in answer.json()["notices"])
+def test_what_the_creator_used_before_is_preferred(client: TestClient, clips: list[Path]) -> None:
+    options = '{"max_hashtags": 50}'
+    before = [item["hashtag"] for item in send(client, clips[0], options=options).json()["hashtags"]]
+    last = before[-1]
+    answer = send(client, clips[0], history=[f"#{last}", f"#{last} #OwnWord"], options=options).json()
+    found = {item["hashtag"]: item["source"] for item in answer["hashtags"]}
+    assert list(found).index(last) < len(before) - 1
+    assert found["OwnWord"] == "history"
+    refused(send(client, clips[0], history=["!"]), 422, "no_hashtag")
 
 
 def test_options_narrow_the_policy_down(started: Started, clips: list[Path]) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from ggm.bundle import load_bundle, save_bundle
+from ggm.corpus.starter import shipped_starter
 from ggm.errors import BundleError, PoolError, PoolMismatchError
+from ggm.hashtags import key
 from ggm.pool import LivingPool
 from ggm.recommend import Recommender
 from ggm.retriever import HashtagPool
@@ -256,3 +258,13 @@ def test_without_novel_hashtags_the_living_pool_is_all_that_is_written(
     recommended = {item["text"] for item in json.loads(out)["hashtags"]}
     assert recommended
     assert recommended <= set(HASHTAGS[5:])
+
+
+def test_a_pool_begins_with_the_starter(run: Run, tmp_path: Path, tiny_bundle_dir: Path) -> None:
+    status, out, _ = run("pool", "init", tmp_path / "pool", "--model", tiny_bundle_dir, "--starter")
+    words = {entry.hashtag for entry in shipped_starter(forms=False)} | set(map(key, HASHTAGS))
+    assert (status, out) == (0, f"pool: {tmp_path / 'pool'} ({len(words):,} hashtags)\n")
+    with LivingPool.open(tmp_path / "pool", read_only=True) as pool:
+        assert pool.settings.reserve_discount == 0.15
+        assert set(map(key, pool.hashtags)) == words
+        assert "gorillalover" not in pool

@@ -151,30 +151,47 @@ class FeatureExtractor:
                 encoder.to(device)
         return self
 
-    def extract(self, video: Video) -> VideoFeatures:
-        """Stage II for one video.
+    def extract(self, video: Video, *, tolerance: float = 0.0) -> VideoFeatures:
+        """Stage II for one video; see `extract_batch`.
 
         Raises:
             ConfigError: If the sound has another sample rate than `sound_rate_hz`.
         """
-        return self.extract_batch([video])[0]
+        return self.extract_batch([video], tolerance=tolerance)[0]
 
     @torch.inference_mode()
-    def extract_batch(self, videos: Sequence[Video]) -> list[VideoFeatures]:
+    def extract_batch(self, videos: Sequence[Video], *, tolerance: float = 0.0) -> list[VideoFeatures]:
         """The same for several videos, whose frames share batches; their sizes may differ.
 
+        Frames that are the same as the one before, as in a picture that stands still, are encoded
+        once.
+
+        Args:
+            videos: Decoded.
+            tolerance: How much two frames may differ, in mean steps of 0 to 255 a pixel, and still
+                count as the same. 0 for frames that are equal in each pixel.
+
         Returns:
-            float32 features in the order of the videos, equal to those of `extract`.
+            float32 features in the order of the videos, a row for each frame, the repeated ones too.
 
         Raises:
             ConfigError: If a sound has another sample rate than `sound_rate_hz`.
         """
         sounds = self._encode_sounds([video.sound for video in videos])
-        chunks = [self._encode_frames(inputs) for inputs in self._frame_chunks(videos)]
+        kept = [distinct_frames(video.frames.pixels, tolerance=tolerance) for video in videos]
+        pixels = [
+            video.frames.pixels if len(rows) == len(video.frames) else video.frames.pixels[rows]
+            for video, (rows, _) in zip(videos, kept, strict=True)
+        ]
+        chunks = [self._encode_frames(inputs) for inputs in self._frame_chunks(pixels)]
         if not chunks:
             return []
+        starts = np.cumsum([0, *(len(rows) for rows, _ in kept)])
+        places = np.concatenate([start + of for start, (_, of) in zip(starts[:-1], kept, strict=True)])
         ends = np.cumsum([len(video.frames) for video in videos])[:-1]
-        embeddings, pooled, tokens = (np.split(_joined(chunks, name), ends) for name in _FRAME_OUTPUTS)
+        embeddings, pooled, tokens = (
+            np.split(_spread(_joined(chunks, name), places), ends) for name in _FRAME_OUTPUTS
+        )
         return [VideoFeatures(*parts) for parts in zip(embeddings, pooled, tokens, sounds, strict=True)]
 
     def embed_hashtags(self, hashtags: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -214,12 +231,11 @@ class FeatureExtractor:
         embeddings, pooled = self.frames.embed(_onto(self._embedding_part, inputs))
         return FrameOutputs(embeddings, pooled, embeddings.new_zeros(len(embeddings), 0, self.token_dim))
 
-    def _frame_chunks(self, videos: Sequence[Video]) -> Iterator[dict[str, Tensor]]:
+    def _frame_chunks(self, videos: Sequence[npt.NDArray[np.uint8]]) -> Iterator[dict[str, Tensor]]:
         """Prepared frames of all videos in order, a bounded number at a time."""
         prepared: list[dict[str, Tensor]] = []
         room = self.frames_per_chunk
-        for video in videos:
-            pixels = video.frames.pixels
+        for pixels in videos:
             while len(pixels):
                 prepare = self.frames.prepare if self._tokens else self.frames.prepare_to_embed
                 prepared.append(prepare(pixels[:room]))
@@ -305,6 +321,38 @@ def load_extractor(
 
         encoders = backbones.load_backbones(chosen, local_files_only=local_files_only)
     return FeatureExtractor(encoders.frames, encoders.hashtags, sound=encoders.sound, device=device)
+
+
+def distinct_frames(
+    pixels: npt.NDArray[np.uint8], *, tolerance: float = 0.0
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Which frames differ from the one before, of those kept.
+
+    Args:
+        pixels: uint8 (frames, height, width, 3).
+        tolerance: See `FeatureExtractor.extract_batch`.
+
+    Returns:
+        The frames to keep, ascending, and for each frame the place among these that speaks for it.
+    """
+    kept: list[int] = []
+    places: list[int] = []
+    for index, frame in enumerate(pixels):
+        if not kept or not _alike(pixels[kept[-1]], frame, tolerance):
+            kept.append(index)
+        places.append(len(kept) - 1)
+    return np.array(kept, np.intp), np.array(places, np.intp)
+
+
+def _alike(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], tolerance: float) -> bool:
+    if tolerance == 0:
+        return np.array_equal(one[::16], other[::16]) and np.array_equal(one, other)
+    return float(np.abs(one.astype(np.int16) - other).mean()) <= tolerance
+
+
+def _spread(rows: npt.NDArray[np.float32], places: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    """One row for each frame; nothing is copied where each frame has its own already."""
+    return rows if len(rows) == len(places) else rows[places]
 
 
 def device_of(module: nn.Module) -> torch.device:

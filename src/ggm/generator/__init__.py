@@ -2,14 +2,15 @@
 
 Read in this order: `attention` (CAM), `video_encoder` (equation 3), `model` (equation 4 and the
 decoder), `layout` (how texts become token ids and back), `constraint` (a pool as the only hashtags
-that may be written), `decoding` (beam search and scores).
+that may be written), `decoding` (beams and scores), `decoder` and `beam_search` (how these come about),
+`reference` (the same by transformers).
 """
 
 from ggm.generator.attention import CrossModalAttention
 from ggm.generator.batch import GeneratorBatch, collate, collate_labels
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.constraint import HashtagTrie, PoolTrie
-from ggm.generator.decoding import DecodingConfig, generate, score_hashtags
+from ggm.generator.decoding import DecodingConfig, generate, remember, score_hashtags
 from ggm.generator.layout import (
     EncodedText,
     ParsedHashtag,
@@ -18,6 +19,7 @@ from ggm.generator.layout import (
     drop_gold,
     ensure_separator,
 )
+from ggm.generator.memory import Memory
 from ggm.generator.model import Generator
 from ggm.generator.video_encoder import AudioGroundedVideoEncoder
 
@@ -30,6 +32,7 @@ __all__ = [
     "GeneratorBatch",
     "GeneratorConfig",
     "HashtagTrie",
+    "Memory",
     "ParsedHashtag",
     "PoolTrie",
     "TextLayout",
@@ -39,5 +42,6 @@ __all__ = [
     "drop_gold",
     "ensure_separator",
     "generate",
+    "remember",
     "score_hashtags",
 ]

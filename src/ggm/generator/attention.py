@@ -50,13 +50,23 @@ class CrossModalAttention(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, query: Tensor, memory: Tensor, *, memory_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        memory: Tensor,
+        *,
+        memory_mask: Tensor | None = None,
+        memory_counts: Tensor | None = None,
+    ) -> Tensor:
         """Attend from each query position to all valid memory positions.
 
         Args:
             query: (B, N, query_dim).
             memory: (B, M, memory_dim).
             memory_mask: bool (B, M), true where the memory is valid; None when all of it is.
+            memory_counts: (B, M), how many equal positions each one stands for, 1 or more where the
+                memory is valid; None when each stands for itself. The answer is the same as if each
+                were there so many times.
 
         Returns:
             (B, N, output_dim); exactly 0 for an item without any valid memory position.
@@ -68,6 +78,9 @@ class CrossModalAttention(nn.Module):
             # An item without memory attends to its padding, so that softmax and its gradient stay
             # finite; what comes of it is replaced by 0 below.
             attention_mask = (memory_mask | ~has_memory[:, None])[:, None, None, :]  # (B, 1, 1, M)
+        if memory_counts is not None:
+            # softmax over n equal keys gives them n exp(s) = exp(s + log n) together.
+            attention_mask = _weighted(memory_counts.to(query.dtype), attention_mask)
         attended = F.scaled_dot_product_attention(
             self._heads(self.query(query)),  # (B, H, N, width / H)
             self._heads(self.key(memory)),  # (B, H, M, width / H)
@@ -81,3 +94,9 @@ class CrossModalAttention(nn.Module):
 
     def _heads(self, projected: Tensor) -> Tensor:
         return projected.view(*projected.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+def _weighted(counts: Tensor, mask: Tensor | None) -> Tensor:
+    """What is added to attention scores: (B, 1, 1, M)."""
+    bias = counts.clamp(min=1).log()[:, None, None, :]
+    return bias if mask is None else bias.masked_fill(~mask, -torch.inf)

@@ -1,7 +1,8 @@
-"""What the generator adds to its text model, and the sizes of its texts."""
+"""What the generator adds to its text model, the sizes of its texts, and how it writes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -30,6 +31,7 @@ class GeneratorConfig:
         max_target_tokens: Longest target, its end token included.
         top_k: Most guidance hashtags that are read (the paper's best is 50); 0 for none.
         split_words: Whether hashtags are written as words: ``cold weather`` for ``coldweather``.
+        pointer: Whether guidance hashtags can be copied as a whole (see `GuidancePointer`); not in the paper.
         inputs: What is read. ``both`` is the paper's model; ``description`` leaves the video out (its
             baseline BART); with ``video`` the decoder attends to the frames' tokens themselves, and no
             text is read (its baseline TrOCR-FiD).
@@ -51,6 +53,7 @@ class GeneratorConfig:
     top_k: int = 50
     split_words: bool = True
     inputs: GeneratorInputs = "both"
+    pointer: bool = False
 
     def __post_init__(self) -> None:
         least_values = {
@@ -73,6 +76,8 @@ class GeneratorConfig:
         if self.inputs not in get_args(GeneratorInputs):
             options = ", ".join(get_args(GeneratorInputs))
             raise ConfigError(f"generator: inputs must be one of {options}, got {self.inputs!r}")
+        if self.pointer and (self.inputs == "video" or not self.top_k):
+            raise ConfigError("generator: a pointer needs guidance to point at")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"generator: dropout must be from 0 to below 1, got {self.dropout}")
 
@@ -88,3 +93,44 @@ class GeneratorConfig:
             ConfigError: If a key is unknown or missing, or a value is of another type or out of range.
         """
         return from_dict(cls, values, where="generator")
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How hashtags are written (paper, appendix A).
+
+    Args:
+        num_beams: Beams, 1 for greedy search.
+        no_repeat_ngram_size: No sequence of this many tokens is written twice; 0 allows it.
+        max_new_tokens: Longest output (the paper's 32 for short hashtags, 64 otherwise).
+        length_penalty: Power of the length that a beam's log-probability is divided by; above 0
+            favours longer outputs.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    num_beams: int = 5
+    no_repeat_ngram_size: int = 3
+    max_new_tokens: int = 32
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, least in {"num_beams": 1, "no_repeat_ngram_size": 0, "max_new_tokens": 1}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"decoding: {name} must be at least {least}, got {getattr(self, name)}")
+        if not math.isfinite(self.length_penalty):
+            raise ConfigError(f"decoding: length_penalty must be finite, got {self.length_penalty}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON or TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DecodingConfig:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ConfigError: If a key is unknown, or a value is of another type or out of range.
+        """
+        return from_dict(cls, values, where="decoding")

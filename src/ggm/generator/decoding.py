@@ -3,68 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, LogitsProcessorList
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import NoRepeatNGramLogitsProcessor
 
-from ggm.errors import ConfigError
 from ggm.generator.batch import GeneratorBatch, pad_ids
+from ggm.generator.beam_search import Beams, Processor, beam_search
+from ggm.generator.config import DecodingConfig
 from ggm.generator.constraint import HashtagTrie, TrieConstraint
+from ggm.generator.decoder import FastDecoder, fast_decoder
 from ggm.generator.layout import ParsedHashtag
-from ggm.generator.model import Generator, Memory
+from ggm.generator.memory import Memory
+from ggm.generator.model import Generator
+from ggm.generator.reference import greedy_sequences, reference_beams, reference_scores
 from ggm.hashtags import Vocabulary, key
 from ggm.records import GeneratedHashtag
-from ggm.settings import from_dict
 
-_FILLER_SCORE = -1e8
-"""Beam search fills up with sequences of about -1e9 when too few were finished."""
-
-
-@dataclass(frozen=True)
-class DecodingConfig:
-    """How hashtags are written (paper, appendix A).
-
-    Args:
-        num_beams: Beams, 1 for greedy search.
-        no_repeat_ngram_size: No sequence of this many tokens is written twice; 0 allows it.
-        max_new_tokens: Longest output (the paper's 32 for short hashtags, 64 otherwise).
-        length_penalty: Power of the length that a beam's log-probability is divided by; above 0
-            favours longer outputs.
-
-    Raises:
-        ConfigError: If a value is out of range.
-    """
-
-    num_beams: int = 5
-    no_repeat_ngram_size: int = 3
-    max_new_tokens: int = 32
-    length_penalty: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, least in {"num_beams": 1, "no_repeat_ngram_size": 0, "max_new_tokens": 1}.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"decoding: {name} must be at least {least}, got {getattr(self, name)}")
-        if not math.isfinite(self.length_penalty):
-            raise ConfigError(f"decoding: length_penalty must be finite, got {self.length_penalty}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON or TOML."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DecodingConfig:
-        """The reverse of `to_dict`.
-
-        Raises:
-            ConfigError: If a key is unknown, or a value is of another type or out of range.
-        """
-        return from_dict(cls, values, where="decoding")
+__all__ = ["DecodingConfig", "generate", "remember", "score_hashtags"]
 
 
 def generate(
@@ -74,6 +32,8 @@ def generate(
     decoding: DecodingConfig | None = None,
     vocabulary: Vocabulary | None = None,
     only: HashtagTrie | None = None,
+    memory: Memory | None = None,
+    reference: bool = False,
 ) -> list[list[GeneratedHashtag]]:
     """Write hashtags for each post, ranked by score.
 
@@ -88,6 +48,9 @@ def generate(
         vocabulary: Gives known hashtags their usual form.
         only: Hashtags beside which none is written; they come out in the form that they have
             there. Likelihoods are those of the free model, so that scores stay comparable.
+        memory: What `remember` gave for this batch, to save encoding it again.
+        reference: Search with transformers' own `generate`, as it is done for text models whose
+            decoder `ggm.generator.decoder` doesn't know: the same beams, several times slower.
 
     Returns:
         For each post its hashtags, best first; may be empty.
@@ -99,37 +62,37 @@ def generate(
     generator.check_target_length(decoding.max_new_tokens, "max_new_tokens")
     if only is not None and not len(only):
         return [[] for _ in range(len(batch))]  # nothing can be spelled
+    processors = _processors(generator, decoding, only)
+    slow = reference or generator.pointer is not None  # a pointer needs the states before the output layer
+    decoder = None if slow else fast_decoder(generator.text_model)
     with _evaluation(generator):
-        memory = generator.encode(batch)
-        output = generator.text_model.generate(
-            # A new object each time: generate expands it in place to the number of beams.
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-            attention_mask=memory.mask,
-            generation_config=_generation_config(generator, decoding, constrained=only is not None),
-            logits_processor=_processors(generator, decoding, only),
-        )
+        memory = generator.encode(batch) if memory is None else memory
         if decoding.num_beams == 1:
-            log_probs = _token_log_probs(generator, memory, output.sequences)
+            written = greedy_sequences(generator, memory, decoding=decoding, processors=processors)
             return [
                 _rank_greedy(_read(generator, ids, vocabulary, only), scores)
-                for ids, scores in zip(output.sequences[:, 1:].tolist(), log_probs.tolist(), strict=True)
+                for ids, scores in zip(*written, strict=True)
             ]
-    sequences: list[list[int]] = output.sequences[:, 1:].tolist()  # (B * beams, L) without the start token
-    scores: list[float] = output.sequences_scores.tolist()
-    ranked = []
-    for first in range(0, len(sequences), decoding.num_beams):
-        beams = range(first, first + decoding.num_beams)
-        real = [beam for beam in beams if scores[beam] > _FILLER_SCORE]
-        parsed = [
-            [item.text for item in _read(generator, sequences[beam], vocabulary, only)] for beam in real
-        ]
-        # Undo the length penalty: a share of probability needs the sum of log-probabilities.
-        totals = [
-            scores[beam] * _num_written(sequences[beam], generator.eos_token_id) ** decoding.length_penalty
-            for beam in real
-        ]
-        ranked.append(_rank_beams(parsed, totals))
-    return ranked
+        if decoder is None:
+            found = reference_beams(generator, memory, decoding=decoding, processors=processors)
+        else:
+            found = beam_search(
+                decoder,
+                memory,
+                start_id=generator.decoder_start_token_id,
+                eos_id=generator.eos_token_id,
+                num_beams=decoding.num_beams,
+                max_new_tokens=decoding.max_new_tokens,
+                length_penalty=decoding.length_penalty,
+                processors=processors,
+            )
+    return [_rank(generator, beams, decoding, vocabulary, only) for beams in found]
+
+
+def remember(generator: Generator, batch: GeneratorBatch) -> Memory:
+    """Encode posts once for both `generate` and `score_hashtags`; the generator is evaluated, not trained."""
+    with _evaluation(generator):
+        return generator.encode(batch)
 
 
 def score_hashtags(
@@ -138,6 +101,8 @@ def score_hashtags(
     candidates: Sequence[Sequence[str]],
     *,
     max_rows: int = 128,
+    memory: Memory | None = None,
+    reference: bool = False,
 ) -> list[list[float]]:
     """Log-probability that the generator writes each given hashtag first.
 
@@ -153,6 +118,8 @@ def score_hashtags(
         batch: The posts.
         candidates: Hashtags for each post; may differ in number and be empty.
         max_rows: Candidates that are decoded at once.
+        memory: What `remember` gave for this batch, to save encoding it again.
+        reference: See `generate`.
 
     Returns:
         For each post a score, at most 0, for each candidate; -inf for a hashtag that the output
@@ -164,101 +131,97 @@ def score_hashtags(
     if len(candidates) != len(batch):
         raise ValueError(f"{len(candidates)} lists of candidates don't fit a batch of {len(batch)}")
     scores = [[-math.inf] * len(hashtags) for hashtags in candidates]
-    rows = [
-        _Candidate(post, place, written)
+    places = [
+        (post, place, written)
         for post, hashtags in enumerate(candidates)
         for place, hashtag in enumerate(hashtags)
         if (written := generator.layout.hashtag_ids(hashtag))
     ]
-    if not rows:
+    if not places:
         return scores
     # Candidates of one length side by side, so that few steps are spent on padding.
-    rows.sort(key=lambda row: len(row.ids))
+    places.sort(key=lambda row: len(row[2]))
+    rows = [(post, ids) for post, _, ids in places]
+    slow = reference or generator.pointer is not None  # a pointer needs the states before the output layer
+    decoder = None if slow else fast_decoder(generator.text_model)
     with _evaluation(generator):
-        memory = generator.encode(batch)
-        device = memory.states.device
-        start = torch.full((len(batch), 1), generator.decoder_start_token_id, device=device)
-        output = generator.text_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-            attention_mask=memory.mask,
-            decoder_input_ids=start,
-            use_cache=True,
-        )
-        first = output.logits[:, -1].float().log_softmax(dim=-1)  # (B, vocabulary)
-        for offset in range(0, len(rows), max_rows):
-            chunk = rows[offset : offset + max_rows]
-            posts = torch.tensor([row.post for row in chunk], device=device)
-            ids, mask = pad_ids([row.ids for row in chunk], padding=generator.pad_token_id)
-            ids, mask = ids.to(device), mask.to(device)  # (R, L), the candidates of one chunk
-            logits = generator.text_model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=memory.states[posts]),
-                attention_mask=memory.mask[posts],
-                decoder_input_ids=ids,
-                cache=_select(output.cache, posts),
-                use_cache=True,
-            ).logits
-            values: list[float] = _candidate_log_probs(generator, first[posts], logits, ids, mask).tolist()
-            for row, value in zip(chunk, values, strict=True):
-                scores[row.post][row.place] = value
+        memory = generator.encode(batch) if memory is None else memory
+        if decoder is None:
+            values = reference_scores(generator, memory, rows, max_rows=max_rows)
+        else:
+            values = _Scoring(generator, decoder, memory).values(rows, max_rows=max_rows)
+    for (post, place, _), value in zip(places, values, strict=True):
+        scores[post][place] = value
     return scores
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """One hashtag to score: of which post, where in its list, and how it is written."""
+class _Scoring:
+    """Scores token sequences of posts, by a `FastDecoder`."""
 
-    post: int
-    place: int
-    ids: tuple[int, ...]
+    def __init__(self, generator: Generator, decoder: FastDecoder, memory: Memory) -> None:
+        self._decoder = decoder
+        self._endings = [generator.layout.output_separator_id, generator.eos_token_id]
+        self._padding = generator.pad_token_id
+        self._device = memory.states.device
+        self._keys = decoder.remember(memory)
+        self._begun = decoder.begin(1)
+        start = torch.full((len(memory), 1), generator.decoder_start_token_id, device=self._device)
+        states = decoder.states(start, self._begun, self._keys)
+        self._first = decoder.head(states[:, 0]).float().log_softmax(dim=-1)  # (B, vocabulary)
+
+    def values(self, rows: Sequence[tuple[int, tuple[int, ...]]], *, max_rows: int) -> list[float]:
+        """Log-probability of each row's tokens and of an ending, in the order of the rows."""
+        scores = [0.0] * len(rows)
+        for post in sorted({post for post, _ in rows}):
+            mine = [place for place, row in enumerate(rows) if row[0] == post]
+            for offset in range(0, len(mine), max_rows):
+                chunk = mine[offset : offset + max_rows]
+                values = self._chunk(post, [rows[place][1] for place in chunk]).tolist()
+                for place, value in zip(chunk, values, strict=True):
+                    scores[place] = value
+        return scores
+
+    def _chunk(self, post: int, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """Scores (R,) of token sequences for one post."""
+        ids, mask = pad_ids(sequences, padding=self._padding)  # (R, L)
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        written = self._begun.spread(post, len(ids), 1 + ids.shape[1])
+        states = self._decoder.states(ids, written, self._keys.of(slice(post, post + 1)))
+        # What is padding needs no distribution over the vocabulary: (n, vocabulary) of n real tokens.
+        log_probs = self._decoder.head(states[mask]).float().log_softmax(dim=-1)
+        last = mask.sum(dim=1).cumsum(dim=0) - 1  # (R,), where each row's last token is among the n
+        following = ids.roll(-1, dims=1)[mask]  # (n,), wrong behind each last token
+        inner = log_probs.gather(1, following[:, None])[:, 0]
+        inner[last] = log_probs[last][:, self._endings].logsumexp(dim=-1)
+        row_of = torch.arange(len(ids), device=self._device)[:, None].expand_as(mask)[mask]
+        total = torch.zeros(len(ids), dtype=inner.dtype, device=self._device).index_add(0, row_of, inner)
+        return total + self._first[post][ids[:, 0]]
 
 
-def _candidate_log_probs(
-    generator: Generator, first: Tensor, logits: Tensor, ids: Tensor, mask: Tensor
-) -> Tensor:
-    """Sum of token log-probabilities and that of an ending: (R,).
-
-    Args:
-        generator: For its separator and end.
-        first: (R, vocabulary), log-probabilities of the first token.
-        logits: (R, L, vocabulary), after each token of the candidate.
-        ids: (R, L), its tokens.
-        mask: bool (R, L), true for its real tokens.
-    """
-    log_probs = logits.float().log_softmax(dim=-1)
-    inner = log_probs[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]  # (R, L - 1)
-    total = first.gather(1, ids[:, :1])[:, 0] + (inner * mask[:, 1:]).sum(dim=1)
-    last = log_probs[torch.arange(len(ids), device=ids.device), mask.sum(dim=1) - 1]  # (R, vocabulary)
-    endings = last[:, [generator.layout.output_separator_id, generator.eos_token_id]]
-    return total + endings.logsumexp(dim=-1)
-
-
-def _select(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
-    """A new cache with these rows, which may repeat, of another."""
-    parts = []
-    for part in (cache.self_attention_cache, cache.cross_attention_cache):
-        selected = DynamicCache()
-        layers: list[Any] = part.layers
-        for index, layer in enumerate(layers):
-            selected.update(layer.keys[rows], layer.values[rows], index)
-        parts.append(selected)
-    return EncoderDecoderCache(*parts)
-
-
-def _processors(
-    generator: Generator, decoding: DecodingConfig, only: HashtagTrie | None
-) -> LogitsProcessorList:
+def _processors(generator: Generator, decoding: DecodingConfig, only: HashtagTrie | None) -> list[Processor]:
+    size = decoding.no_repeat_ngram_size
     if only is None:
-        return LogitsProcessorList()
-    return LogitsProcessorList(
-        [
-            TrieConstraint(
-                only,
-                separator_id=generator.layout.output_separator_id,
-                eos_token_id=generator.eos_token_id,
-                no_repeat_ngram_size=decoding.no_repeat_ngram_size,
-            )
-        ]
-    )
+        return [NoRepeatNGramLogitsProcessor(size)] if size else []
+    separator_id, eos_token_id = generator.layout.output_separator_id, generator.eos_token_id
+    return [
+        TrieConstraint(only, separator_id=separator_id, eos_token_id=eos_token_id, no_repeat_ngram_size=size)
+    ]
+
+
+def _rank(
+    generator: Generator,
+    beams: Beams,
+    decoding: DecodingConfig,
+    vocabulary: Vocabulary | None,
+    only: HashtagTrie | None,
+) -> list[GeneratedHashtag]:
+    parsed = [[item.text for item in _read(generator, ids, vocabulary, only)] for ids in beams.sequences]
+    # Undo the length penalty: a share of probability needs the sum of log-probabilities.
+    totals = [
+        score * len(ids) ** decoding.length_penalty
+        for ids, score in zip(beams.sequences, beams.scores, strict=True)
+    ]
+    return _rank_beams(parsed, totals)
 
 
 def _read(
@@ -275,51 +238,12 @@ def _read(
     return list(found.values())
 
 
-def _generation_config(generator: Generator, decoding: DecodingConfig, *, constrained: bool) -> Any:
-    beams: dict[str, Any] = {}
-    if decoding.num_beams > 1:
-        beams = {"length_penalty": decoding.length_penalty, "early_stopping": False}
-
-    return cast(Any, GenerationConfig)(
-        num_beams=decoding.num_beams,
-        num_return_sequences=decoding.num_beams,
-        max_new_tokens=decoding.max_new_tokens,
-        no_repeat_ngram_size=0 if constrained else decoding.no_repeat_ngram_size,
-        do_sample=False,
-        use_cache=True,
-        decoder_start_token_id=generator.decoder_start_token_id,
-        bos_token_id=generator.output_tokenizer.bos_token_id,
-        eos_token_id=generator.eos_token_id,
-        pad_token_id=generator.pad_token_id,
-        return_dict_in_generate=True,
-        output_scores=decoding.num_beams > 1,
-        **beams,
-    )
-
-
-def _token_log_probs(generator: Generator, memory: Memory, sequences: Tensor) -> Tensor:
-    """Log-probability of each token but the first, given those before it: (B, L - 1)."""
-    logits = generator.text_model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-        attention_mask=memory.mask,
-        decoder_input_ids=sequences[:, :-1],
-        use_cache=False,
-    ).logits
-    log_probs: Tensor = logits.float().log_softmax(dim=-1)
-    return log_probs.gather(2, sequences[:, 1:, None])[:, :, 0]
-
-
 def _whole(generator: Generator, ids: Sequence[int]) -> Sequence[int]:
     """Without the last hashtag where the length limit cut it off."""
     if generator.eos_token_id in ids:
         return ids
     separators = [place for place, token in enumerate(ids) if token == generator.layout.output_separator_id]
     return ids[: separators[-1]] if separators else []
-
-
-def _num_written(ids: Sequence[int], eos_token_id: int) -> int:
-    """Length of a sequence, its end token included, without padding."""
-    return ids.index(eos_token_id) + 1 if eos_token_id in ids else len(ids)
 
 
 def _rank_greedy(parsed: Sequence[ParsedHashtag], log_probs: Sequence[float]) -> list[GeneratedHashtag]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import torch
@@ -44,11 +44,17 @@ class EncodedText:
         input_ids: Special tokens included.
         num_guidance: How many guidance hashtags found room.
         description_truncated: Whether the description was cut to its budget.
+        guidance_at: For a model with a pointer: which guidance hashtag each input id belongs to, -1 for
+            none; as long as `input_ids`.
+        guidance_ids: For a model with a pointer: how the decoder writes each guidance hashtag that
+            found room; empty for one that it can't.
     """
 
     input_ids: tuple[int, ...]
     num_guidance: int
     description_truncated: bool
+    guidance_at: tuple[int, ...] = ()
+    guidance_ids: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,14 +110,23 @@ class TextLayout:
         budget = min(room, self.config.max_description_tokens)
         pieces = self._input.tokenise(description)
         ids = pieces[:budget]
+        at = [-1] * (len(self._prefix) + len(ids))
         num_guidance = 0
         for hashtag in guidance[: self.config.top_k]:
             piece = self._input.hashtag(self._written(hashtag), cache_as=hashtag)
             if len(ids) + 1 + len(piece) > room:
                 break
             ids += (self.input_separator_id, *piece)
+            at += [-1, *[num_guidance] * len(piece)]
             num_guidance += 1
-        return EncodedText((*self._prefix, *ids, *self._suffix), num_guidance, len(pieces) > budget)
+        encoded = EncodedText((*self._prefix, *ids, *self._suffix), num_guidance, len(pieces) > budget)
+        if not self.config.pointer:
+            return encoded
+        return replace(
+            encoded,
+            guidance_at=(*at, *[-1] * len(self._suffix)),
+            guidance_ids=tuple(map(self.hashtag_ids, guidance[:num_guidance])),
+        )
 
     def labels(self, hashtags: Sequence[str], *, rng: random.Random | None = None) -> tuple[int, ...]:
         """Target ids: each hashtag once, separated, with the end token last.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -17,22 +17,11 @@ from ggm.generator.attention import CrossModalAttention
 from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
-from ggm.generator.video_encoder import AudioGroundedVideoEncoder
+from ggm.generator.memory import Memory
+from ggm.generator.pointer import GuidancePointer, PointerMemory, Written, written_before
+from ggm.generator.video_encoder import AudioGroundedVideoEncoder, token_counts
 
 __all__ = ["Generator", "GeneratorBatch", "GeneratorConfig", "Memory"]
-
-
-@dataclass(frozen=True, eq=False)
-class Memory:
-    """What the decoder attends to.
-
-    Args:
-        states: (B, M, d).
-        mask: int64 (B, M), 1 where a state is real.
-    """
-
-    states: Tensor
-    mask: Tensor
 
 
 class Generator(nn.Module):
@@ -58,6 +47,8 @@ class Generator(nn.Module):
 
     Attributes:
         layout: How texts become token ids for this text model, and back.
+        text_reader: What reads texts in the text encoder's place when not in training: token ids and mask
+            (B, T) to states (B, T, d), such as an exported graph. None for the text encoder itself.
     """
 
     def __init__(
@@ -71,6 +62,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.text_model = cast(Any, text_model)
+        self.text_reader: Callable[[Tensor, Tensor], Tensor] | None = None
         self.input_tokenizer = input_tokenizer
         self.output_tokenizer = output_tokenizer
         self.layout = TextLayout(config, input_tokenizer=input_tokenizer, output_tokenizer=output_tokenizer)
@@ -112,6 +104,18 @@ class Generator(nn.Module):
             )
         if config.inputs == "video" and config.token_dim != width:
             self.video_projection = nn.Linear(config.token_dim, width)
+        self.pointer: GuidancePointer | None = None
+        if config.pointer:
+            output = self.text_model.get_output_embeddings()
+            if output is None:
+                raise ConfigError("generator: a pointer needs a text model with an output layer of its own")
+            self.pointer = GuidancePointer(
+                width,
+                hidden_dim=output.weight.shape[1],
+                top_k=config.top_k,
+                separator_id=self.layout.output_separator_id,
+                eos_token_id=self.eos_token_id,
+            )
         written_with = {id(parameter) for parameter in decoder.parameters()}
         for name, parameter in encoder.named_parameters():
             unread = config.inputs == "video" and id(parameter) not in written_with
@@ -125,20 +129,40 @@ class Generator(nn.Module):
         (fusion in the decoder).
         """
         if self.video_encoder is None:
-            return Memory(self._read(batch), batch.attention_mask)
+            return self._remember(self._read(batch), batch)
         dtype = self.text_model.dtype
         sound_tokens = None if batch.sound_tokens is None else batch.sound_tokens.to(dtype)
         video, video_mask = self.video_encoder(
-            batch.frame_tokens.to(dtype), batch.frame_mask, sound_tokens, batch.sound_mask
+            batch.frame_tokens.to(dtype),
+            batch.frame_mask,
+            sound_tokens,
+            batch.sound_mask,
+            batch.frame_counts,
         )  # (B, F * P, token_dim), (B, F * P)
         if self.text_attention is None:
             return Memory(self.video_projection(video), video_mask.long())
         text = self._read(batch)  # (B, T, d)
-        attended: Tensor = self.text_attention(text, video, memory_mask=video_mask)
-        return Memory(attended + text, batch.attention_mask)
+        attended: Tensor = self.text_attention(
+            text,
+            video,
+            memory_mask=video_mask,
+            memory_counts=token_counts(batch.frame_counts, batch.frame_tokens.shape[2]),
+        )
+        return self._remember(attended + text, batch)
+
+    def _remember(self, text: Tensor, batch: GeneratorBatch) -> Memory:
+        """A memory of text, with what a pointer needs of it."""
+        pointed = None
+        if self.pointer is not None and batch.guidance_at is not None and batch.guidance_ids is not None:
+            pointed = self.pointer.remember(
+                text, candidate_at=batch.guidance_at, candidate_ids=batch.guidance_ids
+            )
+        return Memory(text, batch.attention_mask, pointed)
 
     def _read(self, batch: GeneratorBatch) -> Tensor:
         """The text encoder's t, (B, T, d)."""
+        if self.text_reader is not None and not self.training:
+            return self.text_reader(batch.input_ids, batch.attention_mask)
         text: Tensor = self.text_model.get_encoder()(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask
         ).last_hidden_state
@@ -151,7 +175,7 @@ class Generator(nn.Module):
         decoder_input_ids: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Logits of each next token, given the true tokens before it.
+        """Logits of each next token, given the true tokens before it; with a pointer log-probabilities.
 
         Args:
             batch: The posts.
@@ -168,14 +192,94 @@ class Generator(nn.Module):
             raise ValueError("give either decoder_input_ids or labels")
         if labels is not None:
             decoder_input_ids = self.shift_right(labels)
-        memory = self.encode(batch)
-        logits: Tensor = self.text_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
-            attention_mask=memory.mask,
-            decoder_input_ids=decoder_input_ids,
-            use_cache=False,
-        ).logits
+        assert decoder_input_ids is not None
+        return self.decode(self.encode(batch), decoder_input_ids)
+
+    def decode(self, memory: Memory, decoder_input_ids: Tensor, *, positions: Tensor | None = None) -> Tensor:
+        """The same from an encoded batch.
+
+        Args:
+            memory: What `encode` gave.
+            decoder_input_ids: int64 (B, L), from the decoder's start token on.
+            positions: bool (B, L), those that are of interest (N); all by default.
+
+        Returns:
+            (B, L, vocabulary), or with positions (N, vocabulary).
+        """
+        every = torch.ones_like(decoder_input_ids, dtype=torch.bool)
+        chosen = every if positions is None else positions
+        with before_output(self.text_model, chosen if positions is not None else None) as hidden:
+            logits: Tensor = self.text_model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
+                attention_mask=memory.mask,
+                decoder_input_ids=decoder_input_ids,
+                use_cache=False,
+            ).logits
+        if logits.dim() == 3 and (positions is not None or memory.pointer is not None):
+            logits = logits[chosen]  # (N, vocabulary)
+        if memory.pointer is not None:
+            states = hidden[0] if hidden[0].dim() == 2 else hidden[0][chosen]
+            logits = self._pointed(logits, states, memory.pointer, decoder_input_ids, chosen)
+        if positions is None and logits.dim() == 2:
+            logits = logits.view(*decoder_input_ids.shape, -1)
         return logits
+
+    def next_log_probs(
+        self,
+        logits: Tensor,
+        hidden: Sequence[Tensor],
+        memory: Memory,
+        *,
+        posts: Sequence[int],
+        ids: Sequence[Sequence[int]],
+        skip: int = 0,
+    ) -> Tensor:
+        """Log-probabilities of next tokens, those of a pointer mixed in: float32 (R, L, vocabulary).
+
+        Args:
+            logits: (R, L, vocabulary), of the text model.
+            hidden: What `before_output` saw, one (R, L, d).
+            memory: Of B posts.
+            posts: Which of them each row belongs to.
+            ids: Tokens of each row after the decoder's start.
+            skip: How many of them stand before the first of the L positions.
+        """
+        if self.pointer is None or memory.pointer is None:
+            return logits.float().log_softmax(dim=-1)
+        length = logits.shape[1]
+        separator = self.layout.output_separator_id
+        written = [
+            state
+            for row in ids
+            for state in list(written_before(row, separator_id=separator))[skip : skip + length]
+        ]
+        mixed: Tensor = self.pointer(
+            logits.flatten(0, 1),
+            hidden=hidden[0].flatten(0, 1),
+            memory=memory.pointer,
+            posts=[post for post in posts for _ in range(length)],
+            written=written,
+        )
+        return mixed.view_as(logits)
+
+    def _pointed(
+        self, logits: Tensor, hidden: Tensor, memory: PointerMemory, ids: Tensor, positions: Tensor
+    ) -> Tensor:
+        """Log-probabilities (N, vocabulary) of decoder and pointer at the chosen positions (B, L)."""
+        assert self.pointer is not None
+        separator = self.layout.output_separator_id
+        before: list[list[Written]] = [
+            list(written_before(row, separator_id=separator)) for row in ids[:, 1:].tolist()
+        ]
+        places = positions.nonzero().tolist()
+        mixed: Tensor = self.pointer(
+            logits,
+            hidden=hidden,
+            memory=memory,
+            posts=[row for row, _ in places],
+            written=[before[row][place] for row, place in places],
+        )
+        return mixed
 
     def loss(self, batch: GeneratorBatch, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of the target tokens.
@@ -186,10 +290,7 @@ class Generator(nn.Module):
             label_smoothing: Share of the target spread over the vocabulary, 0 to 1.
         """
         written = labels != IGNORED_LABEL
-        with _logits_only_at(written, self.text_model):
-            logits = self(batch, labels=labels)
-        if logits.dim() == 3:  # (B, L, vocabulary)
-            logits = logits[written]
+        logits = self.decode(self.encode(batch), self.shift_right(labels), positions=written)
         return F.cross_entropy(logits.float(), labels[written], label_smoothing=label_smoothing)
 
     def shift_right(self, labels: Tensor) -> Tensor:
@@ -276,25 +377,34 @@ class Generator(nn.Module):
 
 
 @contextmanager
-def _logits_only_at(positions: Tensor, text_model: Any) -> Iterator[None]:
-    """Spare the vocabulary's width where nothing is to be learned: half of a step may go into padding.
+def before_output(text_model: Any, positions: Tensor | None = None) -> Iterator[list[Tensor]]:
+    """Look at what reaches the output layer, and spare its width where nothing is of interest.
+
+    Half of a training step may go into logits of padding.
 
     Args:
+        text_model: If it has no output layer of its own, nothing is seen and all logits come out as ever.
         positions: bool (B, L), those that count; their logits come out as (positions, vocabulary).
-        text_model: If it has no output layer of its own, all logits come out as ever, (B, L, vocabulary).
+
+    Yields:
+        A list whose one item is the decoder's last states: (B, L, d), or (positions, d).
     """
     output = text_model.get_output_embeddings()
+    seen: list[Tensor] = []
     if output is None:
-        yield
+        yield seen
         return
 
-    def select(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    def look(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         (hidden,) = inputs
-        return (hidden[positions],) if hidden.shape[:2] == positions.shape else None
+        if positions is not None and hidden.shape[:2] == positions.shape:
+            hidden = hidden[positions]
+        seen[:] = [hidden]
+        return (hidden,)
 
-    hook = output.register_forward_pre_hook(select)
+    hook = output.register_forward_pre_hook(look)
     try:
-        yield
+        yield seen
     finally:
         hook.remove()
 

@@ -69,6 +69,7 @@ class AudioGroundedVideoEncoder(nn.Module):
         frame_mask: Tensor,
         sound_tokens: Tensor | None = None,
         sound_mask: Tensor | None = None,
+        frame_counts: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode a batch of videos.
 
@@ -78,6 +79,7 @@ class AudioGroundedVideoEncoder(nn.Module):
             sound_tokens: (B, M, sound_dim), or None when no post of the batch has sound.
             sound_mask: bool (B, M), true for real steps; all false for a post without sound, whose
                 frame tokens stay exactly as they are. None when all steps are real.
+            frame_counts: (B, F), for how many equal frames each stands; None for one each.
 
         Returns:
             v of shape (B, F * P, token_dim) and its mask, bool (B, F * P).
@@ -91,8 +93,16 @@ class AudioGroundedVideoEncoder(nn.Module):
             return frames, mask
         if self.audio_fusion == "frame_query":
             return self.attention(frames, sound_tokens, memory_mask=sound_mask) + frames, mask
-        heard = self.attention(sound_tokens, frames, memory_mask=mask)  # (B, M, token_dim)
+        counts = token_counts(frame_counts, frame_tokens.shape[2])
+        heard = self.attention(
+            sound_tokens, frames, memory_mask=mask, memory_counts=counts
+        )  # (B, M, token_dim)
         return _masked_mean(heard, sound_mask) + frames, mask
+
+
+def token_counts(frame_counts: Tensor | None, tokens_per_frame: int) -> Tensor | None:
+    """Counts of frames (B, F) as counts of their tokens (B, F * P)."""
+    return None if frame_counts is None else frame_counts.repeat_interleave(tokens_per_frame, dim=1)
 
 
 def _masked_mean(steps: Tensor, mask: Tensor | None) -> Tensor:

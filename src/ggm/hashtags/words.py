@@ -15,7 +15,7 @@ from ggm.hashtags.canonical import fold, is_digit, is_letter, is_mark, normalise
 from ggm.hashtags.lexicon import CREATOR_WORDS, JOINED_PHRASES, SHORT_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _MIN_SPLIT_LENGTH: Final = 5  # "ootd", "goat" and the like are one word, or no gain to split
 _MAX_ACRONYM_LENGTH: Final = 4  # a capital run up to this long is an acronym: NASA, OOTD
@@ -77,6 +77,12 @@ def display_form(hashtag: str) -> str:
 def english_words() -> frozenset[str]:
     """The lower-case words by which hashtags are split: a frequency list, and those of creators."""
     return _language_model()[1]
+
+
+@cache
+def word_ranks() -> Mapping[str, int]:
+    """How frequent English words are: places in a list of 126,000, the most frequent one's being 0."""
+    return {word: rank for rank, word in enumerate(_listed_words())}
 
 
 def has_inner_capital(canonical: str) -> bool:
@@ -240,13 +246,20 @@ def _language_model() -> tuple[Callable[[str], list[str]], frozenset[str]]:
     """Give wordninja's split by our list of words, and that list; takes 0.3 s, once."""
     import wordninja
 
-    path = Path(wordninja.__file__).with_name("wordninja") / "wordninja_words.txt.gz"
-    listed = gzip.decompress(path.read_bytes()).decode().split()
+    listed = _listed_words()
     words = [word for rank, word in enumerate(listed) if _is_plausible(word, rank)]
     words[_CREATOR_RANK:_CREATOR_RANK] = sorted(CREATOR_WORDS)
     packed = gzip.compress("\n".join(words).encode(), compresslevel=0)
     split: Callable[[str], list[str]] = wordninja.LanguageModel(io.BytesIO(packed)).split
     return split, frozenset(words)
+
+
+def _listed_words() -> list[str]:
+    """The entries of wordninja's list, the most frequent first."""
+    import wordninja
+
+    path = Path(wordninja.__file__).with_name("wordninja") / "wordninja_words.txt.gz"
+    return gzip.decompress(path.read_bytes()).decode().split()
 
 
 def _is_plausible(word: str, rank: int) -> bool:

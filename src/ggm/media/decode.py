@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TypeAlias
 
 import av
@@ -24,9 +25,10 @@ from ggm.media.container import (
     reraise_if_out_of_memory,
 )
 from ggm.media.gop import Int64Array, PacketIndex, PacketPolicy, PacketReader, SeekError, build_index, plan
+from ggm.media.keyframes import read_keyframes
 from ggm.media.limits import DEFAULT_LIMITS, MediaLimits, check_options
 from ggm.media.pictures import FrameConverter
-from ggm.media.sample import sample_timestamps, shown_at, to_ticks
+from ggm.media.sample import FrameChoice, nearest_to, sample_timestamps, shown_at, to_ticks
 from ggm.media.sound import decode_sound
 from ggm.records import Frames, Video
 
@@ -43,6 +45,7 @@ def decode_video(
     short_side: int | None = None,
     sound_rate_hz: int | None = None,
     sound_seconds: float = 10.0,
+    frames: FrameChoice = "exact",
 ) -> Video:
     """Read the sampled frames and the first seconds of sound of one video file.
 
@@ -57,6 +60,9 @@ def decode_video(
             keeps the size.
         sound_rate_hz: Sample rate of the sound; None reads no sound.
         sound_seconds: How much of the sound is read, more than 0.
+        frames: ``nearest-keyframe`` takes for each moment the keyframe nearest to it. Where there are
+            few keyframes, the same picture comes several times. A file whose keyframes can't be
+            decoded alone (h264 in open groups, or refreshed bit by bit) gives exact frames.
 
     Returns:
         The video; its `sound` is None when it has none or none was asked for.
@@ -68,10 +74,12 @@ def decode_video(
         MediaTimeoutError: If there isn't enough memory; only `DecodingWorker` limits the time.
         ValueError: If an option is out of range.
     """
-    check_options(short_side=short_side, sound_rate_hz=sound_rate_hz, sound_seconds=sound_seconds)
+    check_options(
+        short_side=short_side, sound_rate_hz=sound_rate_hz, sound_seconds=sound_seconds, frames=frames
+    )
     check_file(path, limits=limits)
     try:
-        decoded = decode_frames(path, limits=limits, short_side=short_side)
+        decoded = decode_frames(path, limits=limits, short_side=short_side, choice=frames)
         if sound_rate_hz is None:
             return Video(decoded.frames, None, decoded.duration_seconds, decoded.notices)
         sound, sound_notices = decode_sound(path, rate_hz=sound_rate_hz, seconds=sound_seconds, limits=limits)
@@ -100,8 +108,14 @@ class _Pass:
     packets_damaged: int = 0
 
 
-def decode_frames(path: MediaPath, *, limits: MediaLimits, short_side: int | None) -> DecodedFrames:
+def decode_frames(
+    path: MediaPath, *, limits: MediaLimits, short_side: int | None, choice: FrameChoice = "exact"
+) -> DecodedFrames:
     """The frames of `decode_video`, with a count of the packets that were decoded."""
+    if choice == "nearest-keyframe":
+        quick = _decode_by_table(path, limits=limits, short_side=short_side)
+        if quick is not None:
+            return quick
     with open_container(path, limits=limits) as container:
         stream = choose_video_stream(container, path=path, limits=limits)
         declared = declared_duration(container, stream)
@@ -117,7 +131,9 @@ def decode_frames(path: MediaPath, *, limits: MediaLimits, short_side: int | Non
     ticks = to_ticks(sample_timestamps(duration), time_base=index.time_base)
     try:
         if index.exact:
-            wanted, result = _decode_exact(path, index, ticks, limits=limits, short_side=short_side)
+            wanted, result = _decode_exact(
+                path, index, ticks, limits=limits, short_side=short_side, choice=choice
+            )
             origin = index.first_tick
         else:
             wanted, result = ticks, _decode_in_order(path, index, ticks, limits=limits, short_side=short_side)
@@ -148,13 +164,49 @@ def _converter(stream: VideoStream, *, short_side: int | None) -> FrameConverter
     return FrameConverter(short_side=short_side, pixel_aspect=float(stream.sample_aspect_ratio or 1))
 
 
+def _decode_by_table(path: MediaPath, *, limits: MediaLimits, short_side: int | None) -> DecodedFrames | None:
+    """The nearest keyframes, if the file's own table leads to them."""
+    with open_container(path, limits=limits) as container:
+        stream = choose_video_stream(container, path=path, limits=limits)
+        duration = declared_duration(container, stream)
+        if duration is None:
+            return None
+        check_duration(duration, path=path, limits=limits)
+        time_base, origin = stream.time_base or Fraction(1, 25), stream.start_time or 0
+        pictures = read_keyframes(
+            container,
+            stream,
+            to_ticks(sample_timestamps(duration), time_base=time_base),
+            duration_seconds=duration,
+            converter=_converter(stream, short_side=short_side),
+        )
+        if pictures is None:
+            return None
+        frames = Frames(
+            pixels=np.stack([picture.pixels for picture in pictures]),
+            timestamps_seconds=np.array([float((item.tick - origin) * time_base) for item in pictures]),
+        )
+        read = len({picture.tick for picture in pictures})
+        return DecodedFrames(frames, duration, (), len(stream.index_entries), read)
+
+
 def _decode_exact(
-    path: MediaPath, index: PacketIndex, ticks: list[int], *, limits: MediaLimits, short_side: int | None
+    path: MediaPath,
+    index: PacketIndex,
+    ticks: list[int],
+    *,
+    limits: MediaLimits,
+    short_side: int | None,
+    choice: FrameChoice,
 ) -> tuple[list[int], _Pass]:
     """Decode only the groups that are needed; frames are told by their timestamps."""
     shown = index.shown_positions()
-    starts = index.timestamps[shown]
-    positions = shown[shown_at(starts - index.first_tick, ticks)]
+    alone = shown[index.starts[shown]]
+    if choice == "nearest-keyframe" and len(alone) and index.starts.sum() >= index.keyframes:
+        shown = alone
+        positions = shown[nearest_to(index.timestamps[shown] - index.first_tick, ticks)]
+    else:
+        positions = shown[shown_at(index.timestamps[shown] - index.first_tick, ticks)]
     wanted = [int(tick) for tick in index.timestamps[positions]]
     try:
         result = _decode_groups(path, index, positions, may_seek=True, limits=limits, short_side=short_side)

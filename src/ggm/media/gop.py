@@ -44,6 +44,7 @@ class PacketIndex:
         time_base: Seconds a tick.
         last_ticks: How long the last frame is shown.
         exact: Whether frames can be told by their timestamps.
+        keyframes: How many packets the file flags as keyframes; decoding may not start at all of them.
     """
 
     timestamps: Int64Array
@@ -54,6 +55,7 @@ class PacketIndex:
     time_base: Fraction
     last_ticks: int
     exact: bool
+    keyframes: int
 
     def __len__(self) -> int:
         return int(self.timestamps.size)
@@ -149,7 +151,7 @@ def build_index(container: InputContainer, stream: VideoStream, *, path: object)
     unknown = np.iinfo(np.int64).min
     pts, dts, sizes = array("q"), array("q"), array("q")
     starts, shown = bytearray(), bytearray()
-    last_duration, last_pts, one_header = 0, unknown, True
+    last_duration, last_pts, one_header, keyframes = 0, unknown, True, 0
     for packet in read_packets(container, stream):
         if len(sizes) == _MAX_PACKETS:
             raise MediaLimitError(f"{path}: more than {_MAX_PACKETS:,} frames")
@@ -157,6 +159,7 @@ def build_index(container: InputContainer, stream: VideoStream, *, path: object)
         dts.append(unknown if packet.dts is None else packet.dts)
         sizes.append(packet.size)
         starts.append(policy.may_start(packet))
+        keyframes += packet.is_keyframe
         shown.append(not packet.is_discard)
         if pts[-1] >= last_pts:
             last_pts, last_duration = pts[-1], packet.duration or 0
@@ -173,6 +176,7 @@ def build_index(container: InputContainer, stream: VideoStream, *, path: object)
         time_base=stream.time_base or Fraction(1, 25),
         step=frame_step(stream),
         last_ticks=last_duration,
+        keyframes=keyframes,
     )
 
 
@@ -186,6 +190,7 @@ def _to_index(
     time_base: Fraction,
     step: int,
     last_ticks: int,
+    keyframes: int,
 ) -> PacketIndex:
     unknown = np.iinfo(np.int64).min
     if not shown.any():
@@ -208,6 +213,7 @@ def _to_index(
         time_base=time_base,
         last_ticks=last_ticks,
         exact=exact,
+        keyframes=keyframes,
     )
 
 

@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 from ggm.errors import MediaError, MediaTimeoutError
 from ggm.media.limits import DEFAULT_LIMITS, MediaLimits, check_options
 from ggm.media.protocol import ProtocolError, Request, read_header, read_video, write_header
+from ggm.media.sample import FrameChoice
 from ggm.records import Video
 
 _START_SECONDS = 60.0
@@ -65,6 +66,7 @@ class DecodingWorker:
         short_side: int | None = None,
         sound_rate_hz: int | None = None,
         sound_seconds: float = 10.0,
+        frames: FrameChoice = "exact",
     ) -> Video:
         """Do what `ggm.media.decode_video` does, in the other process.
 
@@ -74,6 +76,7 @@ class DecodingWorker:
             short_side: Length that the short side of the frames is reduced to; None keeps it.
             sound_rate_hz: Sample rate of the sound; None reads no sound.
             sound_seconds: How much of the sound is read, more than 0.
+            frames: ``exact``, or ``nearest-keyframe``; see `ggm.media.decode_video`.
 
         Returns:
             The same video as `decode_video`.
@@ -86,13 +89,16 @@ class DecodingWorker:
             MediaError: If the process can't be started, or decoding failed in another way.
             ValueError: If an option is out of range.
         """
-        check_options(short_side=short_side, sound_rate_hz=sound_rate_hz, sound_seconds=sound_seconds)
+        check_options(
+            short_side=short_side, sound_rate_hz=sound_rate_hz, sound_seconds=sound_seconds, frames=frames
+        )
         request = Request(
             path=os.path.abspath(path),  # noqa: PTH100 (as given: links are left to the process)
             limits=limits,
             short_side=short_side,
             sound_rate_hz=sound_rate_hz,
             sound_seconds=sound_seconds,
+            frames=frames,
             cpu_seconds=self.timeout_seconds,
         )
         with self._lock:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from ggm.media.sample import FRAME_CHOICES
+
 
 @dataclass(frozen=True)
 class MediaLimits:
@@ -33,12 +35,16 @@ class MediaLimits:
 DEFAULT_LIMITS = MediaLimits()
 
 
-def check_options(*, short_side: int | None, sound_rate_hz: int | None, sound_seconds: float) -> None:
+def check_options(
+    *, short_side: int | None, sound_rate_hz: int | None, sound_seconds: float, frames: str = "exact"
+) -> None:
     """Check the options of `ggm.media.decode_video`.
 
     Raises:
         ValueError: If one is out of range.
     """
+    if frames not in FRAME_CHOICES:
+        raise ValueError(f"frames must be one of {', '.join(FRAME_CHOICES)}, got {frames!r}")
     if short_side is not None and short_side < 1:
         raise ValueError(f"short_side must be positive, got {short_side}")
     if sound_rate_hz is not None and sound_rate_hz < 1:

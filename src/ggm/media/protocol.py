@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ggm import errors
 from ggm.errors import MediaError
 from ggm.media.limits import MediaLimits
-from ggm.media.sample import MAX_SAMPLES
+from ggm.media.sample import MAX_SAMPLES, FrameChoice
 from ggm.records import Frames, Sound, Video
 
 _LENGTH_BYTES = 4
@@ -55,6 +55,7 @@ class Request:
         short_side: Of the frames.
         sound_rate_hz: None for no sound.
         sound_seconds: How much sound.
+        frames: Which frames.
         cpu_seconds: After how much computing the process shall be ended by its system.
     """
 
@@ -63,6 +64,7 @@ class Request:
     short_side: int | None
     sound_rate_hz: int | None
     sound_seconds: float
+    frames: FrameChoice
     cpu_seconds: float
 
     def to_header(self) -> dict[str, Any]:

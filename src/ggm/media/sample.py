@@ -1,12 +1,18 @@
-"""Which moments of a video are looked at. Pure arithmetic on seconds and timestamps."""
+"""Which moments of a video are looked at, and by which frames. Pure arithmetic on seconds and timestamps."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+FrameChoice = Literal["exact", "nearest-keyframe"]
+"""For each moment the frame on the screen then, or the keyframe nearest to it: quicker, and another frame."""
+
+FRAME_CHOICES: tuple[FrameChoice, ...] = get_args(FrameChoice)
 
 SHORT_SECONDS = 7.0
 """Shorter videos are sampled at a fixed rate, others by a fixed number (paper, section 4.2)."""
@@ -70,3 +76,19 @@ def shown_at(starts: npt.NDArray[np.int64], ticks: list[int]) -> npt.NDArray[np.
         For each moment the index of the last frame that has appeared, or 0 before the first.
     """
     return np.maximum(np.searchsorted(starts, ticks, side="right") - 1, 0).astype(np.int64)
+
+
+def nearest_to(starts: npt.NDArray[np.int64], ticks: list[int]) -> npt.NDArray[np.int64]:
+    """Which frame appears nearest to each tick; of two at the same distance the earlier one.
+
+    Args:
+        starts: When each frame appears, in ticks, ascending, (frames>0,).
+        ticks: The moments, in the same ticks.
+
+    Returns:
+        For each moment the index of a frame.
+    """
+    moments = np.asarray(ticks, dtype=np.int64)
+    after = np.minimum(np.searchsorted(starts, moments, side="left"), len(starts) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(np.abs(moments - starts[before]) <= np.abs(starts[after] - moments), before, after)

@@ -93,6 +93,7 @@ def _answer(answers: BinaryIO, request: Request) -> None:
             short_side=request.short_side,
             sound_rate_hz=request.sound_rate_hz,
             sound_seconds=request.sound_seconds,
+            frames=request.frames,
         )
     except MediaError as error:
         write_error(answers, error)

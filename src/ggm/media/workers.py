@@ -8,6 +8,7 @@ from types import TracebackType
 
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import DEFAULT_LIMITS, MediaLimits
+from ggm.media.sample import FrameChoice
 from ggm.records import Video
 
 
@@ -56,6 +57,7 @@ class DecodingWorkers:
         short_side: int | None = None,
         sound_rate_hz: int | None = None,
         sound_seconds: float = 10.0,
+        frames: FrameChoice = "exact",
     ) -> Video:
         """Decode in a free process, waiting for one if need be; see `DecodingWorker.decode`.
 
@@ -71,6 +73,7 @@ class DecodingWorkers:
                 short_side=short_side,
                 sound_rate_hz=sound_rate_hz,
                 sound_seconds=sound_seconds,
+                frames=frames,
             )
         finally:
             self._free.put(worker)

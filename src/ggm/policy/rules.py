@@ -35,6 +35,7 @@ def apply(
     top: int | None = None,
     in_pool: Callable[[str], bool] | None = None,
     count: Callable[[str], int] | None = None,
+    pool_alias: Callable[[str], str | None] | None = None,
 ) -> Outcome:
     """Apply a policy to ranked hashtags.
 
@@ -51,6 +52,8 @@ def apply(
             all of them for pool hashtags. A hashtag isn't renamed to one outside the pool then.
         count: How many posts carry a hashtag: of two near-duplicates of equal score, the more used
             one stays.
+        pool_alias: What an alias of a living pool stands for, None if it is none; as if the policy had
+            these aliases too, but its own win.
 
     Returns:
         The hashtags that stay, and what was changed.
@@ -60,7 +63,7 @@ def apply(
     """
     if top is not None and top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
-    walk = _Walk(policy, in_pool=in_pool, count=count)
+    walk = _Walk(policy, in_pool=in_pool, count=count, pool_alias=pool_alias)
     enough = min((n for n in (top, policy.limits.max_count) if n is not None), default=len(ranked))
     for item in walk.damped(ranked):
         if len(walk.kept) == enough:
@@ -102,6 +105,7 @@ class _Walk:
     policy: Policy
     in_pool: Callable[[str], bool] | None
     count: Callable[[str], int] | None
+    pool_alias: Callable[[str], str | None] | None
     kept: list[Ranked] = field(default_factory=list)
     changes: list[PolicyChange] = field(default_factory=list)
     _keys: dict[str, int] = field(default_factory=dict)  # of each hashtag that was kept, its place
@@ -158,8 +162,14 @@ class _Walk:
         return item
 
     def _alias(self, item: Ranked) -> str | None:
-        alias = self.policy.compiled.aliases.get(letters_only(item.text))
-        if alias is None or key(alias) == key(item.text) or not self._may_be_written(alias):
+        aliases = self.policy.compiled.aliases
+        alias = aliases.get(letters_only(item.text), item.text)
+        target = None if self.pool_alias is None else self.pool_alias(alias)
+        if target is not None:
+            target = aliases.get(letters_only(target), target)
+            if letters_only(target) not in (letters_only(alias), letters_only(item.text)):  # no circle
+                alias = target
+        if key(alias) == key(item.text) or not self._may_be_written(alias):
             return None
         return alias
 

@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from ggm.errors import HashtagError, PoolError, PoolMismatchError
 from ggm.hashtags import key, normalise
+from ggm.hashtags.canonical import letters_only
 from ggm.pool import vectors as chunks
 from ggm.pool.changes import Add, Forget, Observe, Observed, Remove, Rename
 from ggm.pool.commit import Commit
 from ggm.pool.durable import DurableState, make
 from ggm.pool.folder import read_manifest, write_snapshot
-from ggm.pool.state import Entry, PoolSettings, State
-from ggm.pool.uses import DAY_SECONDS, HalfLives, Uses, decayed, rate_per_day, rise, unused
+from ggm.pool.state import RESERVE_LEVEL, Entry, PoolSettings, State
+from ggm.pool.uses import DAY_SECONDS, IN_RESERVE, HalfLives, Uses, decayed, rate_per_day, rise, unused
 from ggm.records import Hit
 from ggm.retriever.index import Vectors
 from ggm.retriever.pool import Embed, HashtagPool, write_pool
@@ -107,6 +108,7 @@ class LivingPool:
         self._commit = Commit(self._writing, lambda: self._state, durable.record)
         self._seen: tuple[int, ...] = ()
         self._listed: tuple[State | None, int, tuple[str, ...]] = None, 0, ()
+        self._targets: tuple[State | None, int, dict[str, str]] = None, 0, {}
 
     @classmethod
     def create(
@@ -117,6 +119,7 @@ class LivingPool:
         embed: Embed | None = None,
         half_lives: HalfLives | None = None,
         trend_weight: float = 0.0,
+        reserve_discount: float = 0.0,
         clock: Clock = time.time,
     ) -> LivingPool:
         """Make a living pool of another one, and open it for writing.
@@ -127,6 +130,7 @@ class LivingPool:
             embed: See `open`.
             half_lives: How fast uses are forgotten; by default 3 and 30 days.
             trend_weight: See `search`; 0 for none.
+            reserve_discount: See `reserve`; 0 for none.
             clock: See `open`.
 
         Raises:
@@ -140,6 +144,7 @@ class LivingPool:
                 precision=pool.precision,
                 half_lives=half_lives or HalfLives(),
                 trend_weight=trend_weight,
+                reserve_discount=reserve_discount,
             )
         )
         texts = list(pool.hashtags)
@@ -293,6 +298,29 @@ class LivingPool:
         """
         return self._entry(text).text
 
+    def target(self, text: str) -> str | None:
+        """The hashtag that an alias stands for, whatever its case and separators.
+
+        Returns:
+            As the pool writes it; None if the text is no alias, or a hashtag of its own.
+
+        Raises:
+            HashtagError: If the text holds no hashtag.
+        """
+        name = key(text)
+        state, records, targets = self._targets
+        if state is not self._state or records != self._durable.records:
+            # Without the lock: a list of a dictionary's values is taken at once, and no one waits for disks.
+            state, records = self._state, self._durable.records
+            pairs = [(alias, state.entries.get(alias.target)) for alias in list(state.aliases.values())]
+            targets = {letters_only(alias.text): entry.text for alias, entry in pairs if entry is not None}
+            self._targets = state, records, targets
+        if name in state.entries:
+            return None
+        alias_itself = state.aliases.get(name)
+        entry = None if alias_itself is None else state.entries.get(alias_itself.target)
+        return targets.get(letters_only(name)) if entry is None else entry.text
+
     def uses(self, text: str) -> Uses:
         """How often and when a hashtag or its aliases were used.
 
@@ -323,7 +351,7 @@ class LivingPool:
         """The hashtags closest to one query.
 
         With a `trend_weight` w, hits are ranked by similarity + w ln(1 + trend), and that sum, which
-        may exceed 1, is their ``similarity``.
+        may exceed 1, is their ``similarity``. That of hashtags in reserve is lowered, see `reserve`.
 
         Args:
             query: (E,), of any length but zero.
@@ -357,7 +385,8 @@ class LivingPool:
             raise PoolError("the hashtag pool is empty; add hashtags before searching it")
         check_width(queries, self.embedding_dim)
         units = unit_length(queries, "query {}".format)
-        return chunks.search(snapshot, units, top_k, prior=self._prior if self.trend_weight else None)
+        weighted = self.trend_weight or self.settings.reserve_discount
+        return chunks.search(snapshot, units, top_k, prior=self._prior if weighted else None)
 
     def starting_with(self, prefix: str, top_k: int) -> list[str]:
         """Hashtags that begin like a text, themselves or by an alias; those that trend first.
@@ -445,6 +474,30 @@ class LivingPool:
         for start in range(0, len(names), _HASHTAGS_AT_ONCE):
             part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
             self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], self._clock()))
+
+    def reserve(self, hashtags: Sequence[str]) -> None:
+        """Put hashtags in that stand behind the others until somebody adds or uses them.
+
+        A search takes the pool's ``reserve_discount`` off their similarity. What is in the pool
+        stays as it is, and what was removed by hand stays out.
+
+        Args:
+            hashtags: Any number; embedded.
+
+        Raises:
+            PoolError: As `add`.
+            HashtagError: If a text holds no hashtag. The pool stays as it was.
+        """
+        self._durable.check_writable()
+        state = self._state
+        texts = {key(text): normalise(text) for text in hashtags}
+        known = (state.entries, state.aliases, state.removed)
+        names = [name for name in texts if not any(name in there for there in known)]
+        units = self._embedded([texts[name] for name in names])
+        for start in range(0, len(names), _HASHTAGS_AT_ONCE):
+            part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
+            since = IN_RESERVE.first_seen
+            self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], since))
 
     def remove(self, hashtags: Sequence[str]) -> None:
         """Take hashtags out, with their aliases and counts. An alias goes alone, its hashtag stays.
@@ -580,7 +633,9 @@ class LivingPool:
         """Without waiting for the disk, so that threads which add come to share a record."""
         state = self._state
         entry = state.entries.get(name)
-        return name in state.aliases or (entry is not None and entry.text == text)
+        if name in state.aliases:
+            return True
+        return entry is not None and entry.text == text and entry.uses != IN_RESERVE
 
     def _embedded(self, texts: list[str]) -> Vectors:
         if not texts:
@@ -604,5 +659,6 @@ class LivingPool:
     def _prior(self, levels: chunks.Levels) -> npt.NDArray[np.float64]:
         half_lives_since_1970 = self._clock() / (self.settings.half_lives.recent_days * DAY_SECONDS)
         trends = np.exp2(np.minimum(levels - half_lives_since_1970, _HIGHEST_EXPONENT))
-        prior: npt.NDArray[np.float64] = self.trend_weight * np.log1p(trends)
+        discounts = self.settings.reserve_discount * (levels == RESERVE_LEVEL)
+        prior: npt.NDArray[np.float64] = self.trend_weight * np.log1p(trends) - discounts
         return prior

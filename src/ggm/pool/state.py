@@ -10,16 +10,19 @@ import base64
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from ggm.errors import ConfigError
 from ggm.hashtags import key
-from ggm.pool.uses import DAY_SECONDS, HalfLives, Uses, joined, unused
+from ggm.pool.uses import DAY_SECONDS, IN_RESERVE, HalfLives, Uses, joined, unused
 from ggm.pool.vectors import Chunk, ChunkedVectors, Place
 from ggm.retriever.index import Vectors
 from ggm.retriever.pool import Precision
+
+RESERVE_LEVEL: Final = -1e9
+"""Of hashtags in reserve: no trend, and told from that of others without one."""
 
 Change = Mapping[str, Any]
 """One change: its kind under ``change``, and what it changes."""
@@ -35,6 +38,7 @@ class PoolSettings:
         precision: What they are rounded to.
         half_lives: How fast uses are forgotten.
         trend_weight: What a search adds to the similarity for ln(1 + trend) = 1; 0 or more.
+        reserve_discount: What a search takes off the similarity of hashtags in reserve; 0 or more.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -45,6 +49,7 @@ class PoolSettings:
     precision: Precision = "float16"
     half_lives: HalfLives = field(default_factory=HalfLives)
     trend_weight: float = 0.0
+    reserve_discount: float = 0.0
 
     def __post_init__(self) -> None:
         if self.embedding_dim < 1:
@@ -53,6 +58,8 @@ class PoolSettings:
             raise ConfigError(f"precision must be float16 or float32, got {self.precision!r}")
         if not 0 <= self.trend_weight < math.inf:
             raise ConfigError(f"trend_weight must be 0 or more, got {self.trend_weight}")
+        if not 0 <= self.reserve_discount < math.inf:
+            raise ConfigError(f"reserve_discount must be 0 or more, got {self.reserve_discount}")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name."""
@@ -177,7 +184,7 @@ class State:
             old = self.entries.get(name)
             watched = self.watched.pop(name, None)
             self.removed.pop(name, None)
-            own = since if old is None else old.uses
+            own = since if old is None or old.uses == IN_RESERVE else old.uses
             uses.append(own if watched is None else joined(watched.uses, own, self.settings.half_lives))
         self.enter(texts, uses, vectors)
 
@@ -200,7 +207,8 @@ class State:
             entry, watched = self.entries.pop(name, None), self.watched.pop(name, None)
             if entry is not None:
                 self.vectors.take_out([entry.place])
-                self._use(target, entry.uses)
+                if entry.uses != IN_RESERVE:
+                    self._use(target, entry.uses)
                 for other, alias in self.aliases.items():
                     if alias.target == name:
                         self.aliases[other] = alias._replace(target=target)
@@ -230,13 +238,16 @@ class State:
 
     def _use(self, name: str, uses: Uses) -> None:
         entry = self.entries[name]
-        uses = joined(entry.uses, uses, self.settings.half_lives)
+        if entry.uses != IN_RESERVE:
+            uses = joined(entry.uses, uses, self.settings.half_lives)
         self.entries[name] = entry._replace(uses=uses)
         self._set_level(entry.place, uses)
 
     def _set_level(self, place: Place, uses: Uses) -> None:
         if uses.recent > 0:
             self.vectors.set_level(place, level_of(uses, self.settings.half_lives))
+        else:
+            self.vectors.set_level(place, RESERVE_LEVEL if uses == IN_RESERVE else -math.inf)
 
 
 _APPLY = {

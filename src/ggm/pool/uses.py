@@ -64,6 +64,10 @@ def unused(since: float) -> Uses:
     return Uses(0, since, since, 0.0, 0.0)
 
 
+IN_RESERVE: Final = unused(0.0)
+"""Of what was put in reserve and neither used nor added since: its day of entry plays no part."""
+
+
 def used_once(at: float) -> Uses:
     """One use, in seconds since 1970."""
     return Uses(1, at, at, 1.0, 1.0)

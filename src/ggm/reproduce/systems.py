@@ -60,6 +60,7 @@ SYSTEMS: Final[tuple[System, ...]] = (
         hears=True,
     ),
     System("GGM-ViT", "generator", "as GGM, guidance from ViT", {"guidance": "classifier"}),
+    System("GGM pointer", "generator", "as GGM, which can copy guidance as a whole", {"pointer": True}),
     System("GGM k=0", "generator", "video, sound, description", {"guidance": "none"}, hears=True),
     System("GGM k=10", "generator", "as GGM, 10 hashtags of guidance", {"top_k": 10}),
     System("GGM k=25", "generator", "as GGM, 25 hashtags of guidance", {"top_k": 25}),

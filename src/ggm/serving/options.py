@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +33,13 @@ CacheSizeOption = Annotated[
     ),
 ]
 
+FramesOption = Annotated[
+    Literal["exact", "nearest-keyframe"],  # `ggm.media.sample.FrameChoice`, without loading it
+    typer.Option(
+        help="Frames on the screen at the sampled moments, or keyframes near them: quicker, others."
+    ),
+]
+
 UploadOption = Annotated[
     int | None,
     typer.Option(parser=_bytes, metavar="SIZE", help="Largest video, such as 50MB; 200MB by default."),
@@ -58,6 +65,49 @@ BlockOption = Annotated[
 AllowOption = Annotated[
     list[str] | None, typer.Option(help="Keep these from the filter of harmful words; may be repeated.")
 ]
+HistoryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE|HASHTAGS",
+        help="The creator's earlier hashtags: a file with a line a post, oldest first, or the hashtags of a "
+        "post; may be repeated.",
+    ),
+]
+
+_MOST_HISTORY = 16_000_000  # bytes of a file
+
+
+def make_history(values: list[str] | None) -> list[str]:
+    """The texts of earlier posts, oldest first.
+
+    Args:
+        values: Each a file, of which each line is a post, or the hashtags of a post.
+
+    Raises:
+        ConfigError: If a file can't be read.
+    """
+    from ggm.errors import ConfigError
+
+    texts = []
+    for value in values or ():
+        if not value.lstrip().startswith("#") and any(
+            mark in value for mark in "./\\"
+        ):  # no hashtag has them
+            try:
+                with Path(value).open("rb") as file:
+                    content = file.read(_MOST_HISTORY + 1)
+                if len(content) > _MOST_HISTORY:
+                    raise ConfigError(
+                        f"{value}: larger than {_MOST_HISTORY // 10**6} MB, too large for a history"
+                    )
+                texts += content.decode("utf-8-sig").splitlines()
+            except OSError as error:
+                raise ConfigError(f"{value}: can't read the history: {error.strerror or error}") from error
+            except UnicodeDecodeError as error:
+                raise ConfigError(f"{value}: the history isn't in UTF-8") from error
+        else:
+            texts.append(value)
+    return texts
 
 
 def make_policy(

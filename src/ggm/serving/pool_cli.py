@@ -38,6 +38,15 @@ def init(
     pool: Annotated[Path, typer.Argument(metavar="POOL", help="Folder of the new pool.")],
     model: ModelOption = "compact",
     empty: Annotated[bool, typer.Option("--empty", help="Begin without the bundle's hashtags.")] = False,
+    starter: Annotated[
+        bool, typer.Option("--starter", help="Put the starter's hashtags in reserve, see docs/pool.md.")
+    ] = False,
+    forms: Annotated[
+        bool, typer.Option("--forms", help="With --starter: also forms, such as #gorillalover.")
+    ] = False,
+    discount: Annotated[
+        float, typer.Option(help="With --starter: what searches take off its similarities.")
+    ] = 0.15,
     half_life: Annotated[float, typer.Option(help="Days after which a use counts half: the rate now.")] = 3.0,
     usual_half_life: Annotated[
         float, typer.Option(help="The same for the usual rate, that trends are compared with.")
@@ -48,19 +57,31 @@ def init(
 ) -> None:
     """Make a living pool of a bundle's hashtags."""
     from ggm.bundle import load_bundle
+    from ggm.corpus.starter import shipped_starter
     from ggm.pool.living import LivingPool
     from ggm.pool.uses import HalfLives
     from ggm.retriever.pool import HashtagPool
 
     half_lives = HalfLives(half_life, usual_half_life)
-    own = load_bundle(model).pool
+    bundle = load_bundle(model)
+    own = bundle.pool
     if empty:
         own = HashtagPool(
             embedding_dim=own.embedding_dim,
             retriever_fingerprint=own.retriever_fingerprint,
             precision=own.precision,
         )
-    with LivingPool.create(pool, own, half_lives=half_lives, trend_weight=trend_weight) as living:
+    with LivingPool.create(
+        pool,
+        own,
+        embed=bundle.embed_hashtags,
+        half_lives=half_lives,
+        trend_weight=trend_weight,
+        reserve_discount=discount if starter else 0.0,
+    ) as living:
+        if starter:
+            living.reserve([entry.hashtag for entry in shipped_starter(forms=forms)])
+            living.compact()
         _print(f"pool: {pool} ({len(living):,} hashtags)")
 
 

@@ -34,7 +34,7 @@ _WIDE: Final = 150  # columns of what is piped to a file, where rich would assum
 out = Console(width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True)
 
-SOURCE_STYLES: Final = {"guidance": "green", "vocabulary": "cyan", "novel": "magenta"}
+SOURCE_STYLES: Final = {"guidance": "green", "vocabulary": "cyan", "history": "blue", "novel": "magenta"}
 
 
 def print_error(error: GgmError) -> None:
@@ -168,7 +168,8 @@ def progress_bars() -> Iterator[Callable[[str], Callable[..., None]]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=err)
+    # Results that go to a file must not be taken for lines above the bar.
+    progress = Progress(*columns, console=err, redirect_stdout=sys.stdout.isatty())
 
     def bar(name: str) -> Callable[..., None]:
         progress.start()  # not before: without a bar, nothing is printed

@@ -64,6 +64,8 @@ class EndToEndStep(GenerationStep):
         prepared: dict[str, Tensor],
         sounds: list[dict[str, Tensor]] | None = None,
         sound_rows: Tensor | None = None,
+        guidance_at: Tensor | None = None,
+        guidance_ids: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
     ) -> dict[str, Tensor]:
         """A batch of `EndToEndCollator` to ``{"loss": scalar}``, the mean over target tokens."""
@@ -77,7 +79,14 @@ class EndToEndStep(GenerationStep):
                     self.sound, sounds, rows=sound_rows, num_posts=len(input_ids)
                 )
         batch = GeneratorBatch(
-            input_ids, attention_mask, scatter(tokens, frame_mask), frame_mask, sound_tokens, sound_mask
+            input_ids,
+            attention_mask,
+            scatter(tokens, frame_mask),
+            frame_mask,
+            sound_tokens,
+            sound_mask,
+            guidance_at,
+            guidance_ids,
         )
         return self.loss(batch, labels, num_items_in_batch)
 
@@ -164,16 +173,9 @@ class EndToEndCollator:
 
     def __call__(self, draws: list[Draw]) -> dict[str, Any]:
         """Make a batch of these draws, for `EndToEndStep`."""
-        input_ids, attention_mask, labels = self.texts(draws)
         videos = [self.data.video(index) for _, index in draws]
         prepared, mask = pad_frames([self.prepare_frames(video.frames.pixels) for video in videos])
-        batch: dict[str, Any] = {
-            "labels": labels,
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "frame_mask": mask,
-            "prepared": prepared,
-        }
+        batch: dict[str, Any] = {**self.texts(draws), "frame_mask": mask, "prepared": prepared}
         heard = {row: video.sound for row, video in enumerate(videos) if video.sound is not None}
         if self.prepare_sound is not None and heard:
             batch["sounds"] = [self.prepare_sound(sound) for sound in heard.values()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,14 @@ from torch import Tensor, nn
 
 from ggm.errors import DataError
 from ggm.features.posts import PostFeatures
-from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch, collate_labels, pad_features, pad_ids
+from ggm.generator.batch import (
+    IGNORED_LABEL,
+    GeneratorBatch,
+    collate_labels,
+    pad_features,
+    pad_guidance,
+    pad_ids,
+)
 from ggm.generator.layout import drop_gold
 from ggm.generator.model import Generator
 from ggm.records import Guidance, Post
@@ -45,13 +51,24 @@ class GenerationStep(nn.Module):
         frame_mask: Tensor,
         sound_tokens: Tensor | None = None,
         sound_mask: Tensor | None = None,
+        guidance_at: Tensor | None = None,
+        guidance_ids: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
     ) -> dict[str, Tensor]:
         """Tensors of a `GeneratorBatch` and labels (B, L) to ``{"loss": scalar}``.
 
         The loss is the mean over target tokens, those of the whole step where their number is given.
         """
-        batch = GeneratorBatch(input_ids, attention_mask, frame_tokens, frame_mask, sound_tokens, sound_mask)
+        batch = GeneratorBatch(
+            input_ids,
+            attention_mask,
+            frame_tokens,
+            frame_mask,
+            sound_tokens,
+            sound_mask,
+            guidance_at,
+            guidance_ids,
+        )
         return self.loss(batch, labels, num_items_in_batch)
 
     def loss(
@@ -102,22 +119,28 @@ class GenerationTexts:
         self.posts = posts
         self.guidance = [found.texts for found in guidance]
         self.layout = generator.layout
+        self.points = generator.config.pointer
         self.pad_token_id = int(generator.input_tokenizer.pad_token_id)
         self.recipe = recipe
         self.seed = seed
 
-    def __call__(self, draws: Sequence[Draw]) -> tuple[Tensor, Tensor, Tensor]:
-        """Input ids and attention mask, int64 (B, T) each, and labels, int64 (B, L)."""
+    def __call__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
+        """The text's part of a `GeneratorBatch` by name, and labels, int64 (B, L)."""
         texts, labels = [], []
         for position, index in draws:
             rng = random.Random(f"{self.seed}/{position}")  # a text is hashed well, neighbours are not alike
             post = self.posts[index]
             found = drop_gold(self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=rng)
             described = rng.random() >= self.recipe.description_drop
-            texts.append(self.layout.encode(post.description if described else "", found).input_ids)
+            texts.append(self.layout.encode(post.description if described else "", found))
             labels.append(self.layout.labels(post.hashtags, rng=rng))
-        input_ids, mask = pad_ids(texts, padding=self.pad_token_id)
-        return input_ids, mask.long(), collate_labels(labels)
+        input_ids, mask = pad_ids([text.input_ids for text in texts], padding=self.pad_token_id)
+        batch = {"input_ids": input_ids, "attention_mask": mask.long(), "labels": collate_labels(labels)}
+        if self.points:
+            batch["guidance_at"], batch["guidance_ids"] = pad_guidance(
+                [text.guidance_at for text in texts], [text.guidance_ids for text in texts]
+            )
+        return batch
 
 
 class GenerationCollator:
@@ -145,16 +168,13 @@ class GenerationCollator:
 
     def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
         """Make a batch of these draws, for `GenerationStep`."""
-        input_ids, attention_mask, labels = self.texts(draws)
-        features = [self.data.features(index) for _, index in draws]
-        batch = GeneratorBatch(input_ids, attention_mask, *pad_features(features))
-        return tensors_of(batch) | {"labels": labels}
-
-
-def tensors_of(batch: GeneratorBatch) -> dict[str, Tensor]:
-    """A batch's tensors by name, without those it lacks."""
-    values: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return {name: value for name, value in values.items() if value is not None}
+        frames, frame_mask, sound, sound_mask = pad_features(
+            [self.data.features(index) for _, index in draws]
+        )
+        batch = self.texts(draws) | {"frame_tokens": frames, "frame_mask": frame_mask}
+        if sound is not None and sound_mask is not None:
+            batch |= {"sound_tokens": sound, "sound_mask": sound_mask}
+        return batch
 
 
 def train_generator(

@@ -334,4 +334,5 @@ def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, wi
         max_target_tokens=settings.max_target_tokens,
         top_k=settings.top_k if settings.guided else 0,
         inputs=settings.inputs,
+        pointer=settings.pointer and settings.guided,
     )

@@ -160,6 +160,7 @@ class GeneratorRecipe:
             ``cross_fitted_classifier`` (for each fold one that did not see it), or ``none``.
         folds: Number of folds of cross-fitting.
         top_k: Guidance hashtags a post (the paper's best is 50).
+        pointer: Whether the decoder can also copy a guidance hashtag as a whole; not in the paper.
         gold_drop: Probability that a gold hashtag is dropped from a training post's guidance.
         description_drop: Probability that a training post's description is left out, so that the
             model also learns to live on the video alone.
@@ -188,6 +189,7 @@ class GeneratorRecipe:
     )
     folds: int = 4
     top_k: int = 50
+    pointer: bool = False
     gold_drop: float = 1 / 3
     description_drop: float = 0.0
     label_smoothing: float = 0.0

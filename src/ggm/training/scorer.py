@@ -16,7 +16,7 @@ from ggm.errors import ConfigError, DataError
 from ggm.evaluation.calibration import Reliability, reliability
 from ggm.evaluation.predict import Progress
 from ggm.features.posts import PostFeatures
-from ggm.generator.decoding import generate
+from ggm.generator.decoding import generate, remember
 from ggm.hashtags import key
 from ggm.ranking import Candidate
 from ggm.scorer import MEASURES, Scorer, Weights, measures_of
@@ -100,15 +100,21 @@ def judged_posts(
             descriptions = [post.description if described else "" for post in posts]
             batch = bundle.batch(features, descriptions, guidance)
             assert bundle.generator is not None  # batch checked it
+            memory = remember(bundle.generator, batch)
             measured = measure_candidates(
                 bundle,
                 features,
                 batch,
                 generated=generate(
-                    bundle.generator, batch, decoding=bundle.decoding, vocabulary=bundle.vocabulary
+                    bundle.generator,
+                    batch,
+                    decoding=bundle.decoding,
+                    vocabulary=bundle.vocabulary,
+                    memory=memory,
                 ),
                 guidance=guidance,
                 descriptions=descriptions,
+                memory=memory,
             )
             for post, text, candidates in zip(posts, descriptions, measured, strict=True):
                 if candidates and bool(text.strip()) == described:

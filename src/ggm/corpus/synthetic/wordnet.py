@@ -7,8 +7,9 @@ the first hypernym, the lexicographer's domain, and how often a sense was met in
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -69,10 +70,14 @@ class Lexicon:
     Args:
         synsets: By identifier.
         first_senses: Identifier of the most usual meaning of each lemma, in lower case.
+        noun_uses: How often each lemma was met as a noun, in whatever meaning; 0 if it isn't there.
+        other_uses: The same as a verb, adjective or adverb.
     """
 
     synsets: Mapping[str, Synset]
     first_senses: Mapping[str, str]
+    noun_uses: Mapping[str, int] = field(default_factory=dict)
+    other_uses: Mapping[str, int] = field(default_factory=dict)
 
     def ancestors(self, synset: Synset) -> list[Synset]:
         """What it is a kind of, the nearest first."""
@@ -103,7 +108,18 @@ def read_wordnet(folder: Path) -> Lexicon:
             raise DataError(f"{folder}: has no {name}; name a folder with WordNet's {', '.join(FILES)}")
     uses = dict(_parsed(folder / "cntlist.rev", _parse_count))
     synsets = dict(_parsed(folder / "data.noun", lambda line: _parse_synset(line, uses)))
-    return Lexicon(synsets, dict(_parsed(folder / "index.noun", _parse_index)))
+    nouns, others = _lemma_uses(uses)
+    return Lexicon(synsets, dict(_parsed(folder / "index.noun", _parse_index)), nouns, others)
+
+
+def _lemma_uses(uses: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """As nouns, and as anything else; the keys of senses are such as ``dog%1:05:00::``."""
+    nouns: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for sense, count in uses.items():
+        lemma, _, rest = sense.partition("%")
+        (nouns if rest.startswith("1") else others)[lemma.replace("_", " ")] += count
+    return dict(nouns), dict(others)
 
 
 def _parsed(path: Path, parse: Callable[[str], T]) -> Iterator[T]:

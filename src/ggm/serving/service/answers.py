@@ -16,7 +16,6 @@ from ggm.serving.service.queue import Answer
 
 _THUMBNAIL: Final = (160, 160)
 _MOST_GUIDANCE: Final = 50
-NO_HISTORY: Final = "the creator's own hashtags aren't used by this model yet"
 
 
 def recommended(
@@ -25,7 +24,6 @@ def recommended(
     answer_id: str,
     bundle: schemas.BundleName,
     with_frames: bool,
-    notices: tuple[str, ...] = (),
 ) -> schemas.Recommended:
     """One video's answer.
 
@@ -34,7 +32,6 @@ def recommended(
         answer_id: Names it.
         bundle: Which model it is of.
         with_frames: Whether to show what the model looked at.
-        notices: Besides the library's.
     """
     found = answer.recommendation
     return schemas.Recommended(
@@ -55,7 +52,7 @@ def recommended(
             for hit in found.guidance.hits[:_MOST_GUIDANCE]
         ],
         frames=_thumbnails(answer.frames) if with_frames else None,
-        notices=[*found.notices, *notices],
+        notices=list(found.notices),
         seconds=_seconds(answer.seconds),
         bundle=bundle,
     )

@@ -225,7 +225,7 @@ def _add_errors(api: FastAPI) -> None:
             return answer(request, cause)
         code = CODES_OF_STATUS.get(error.status_code, "refused")
         headers = dict(error.headers or {})
-        message = str(error.detail)
+        message = "the body isn't JSON" if error.status_code == 400 else str(error.detail)
         if error.status_code == 404:
             message = "there is nothing at this address; /openapi.json lists what there is"
         if error.status_code == 405:

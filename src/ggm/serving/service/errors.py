@@ -9,7 +9,7 @@ from typing import Any, Final
 from ggm.errors import MediaError, MediaFormatError, MediaLimitError, MediaNotFoundError, MediaTimeoutError
 
 CODES_OF_STATUS: Final = {
-    400: "bad_request",
+    400: "bad_json",
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Final, Literal
 
 from ggm.errors import GgmError, MediaError, MediaTimeoutError, PoolError
+from ggm.history import History
 from ggm.media.limits import MediaLimits
 from ggm.media.workers import DecodingWorkers
 from ggm.recommend import DecodedPost, Recommender
@@ -73,6 +74,7 @@ class Job:
         name: What the client calls it.
         description: What the creator wrote.
         wish: What is wanted.
+        history: What the creator used before.
         on_stage: Is told each stage when it begins, by some thread.
     """
 
@@ -80,6 +82,7 @@ class Job:
     name: str
     description: str
     wish: Wish
+    history: History = field(default_factory=History)
     on_stage: Callable[[Stage], object] = lambda _: None
     answer: Future[Answer] = field(default_factory=Future)
     arrived: float = 0.0
@@ -336,6 +339,7 @@ class RecommendQueue:
                 fitting=job.wish.fitting,
                 policy=job.wish.policy,
                 decoding=job.wish.decoding(usual),
+                history=job.history,
             )
             for job, video in zip(batch, videos, strict=True)
         ]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ggm.errors import ConfigError, MissingDependencyError
+from ggm.errors import ConfigError, HashtagError, MissingDependencyError
+from ggm.history import History
 from ggm.recommend import MAX_DESCRIPTION_CHARACTERS
 from ggm.serving.service import schemas
-from ggm.serving.service.answers import NO_HISTORY, recommended
+from ggm.serving.service.answers import recommended
 from ggm.serving.service.errors import Refusal, client_gone
 from ggm.serving.service.guard import MAX_TEXT_BYTES
 from ggm.serving.service.queue import Answer, Job, Stage
@@ -184,13 +185,14 @@ class _Work:
         """Let it wait for its turn.
 
         Raises:
-            Refusal: 422 if the options can't be had.
+            Refusal: 422 if the options can't be had, or the history isn't one.
         """
         job = Job(
             self.path,
             self.item.path or "the video",
             self.item.description,
             _wish(self.item.options, self.service),
+            _history(self.item.history),
             on_stage=tell,
         )
         self.service.queue.submit(job)
@@ -208,7 +210,6 @@ class _Work:
             answer_id=self.id,
             bundle=schemas.BundleName(name=bundle.name, fingerprint=bundle.pool.retriever_fingerprint[:16]),
             with_frames=self.with_frames,
-            notices=(NO_HISTORY,) if self.item.history else (),
         )
 
 
@@ -395,6 +396,13 @@ def _path_of(item: schemas.Item, service: Service) -> Path | Refusal:
             if path.is_relative_to(root.resolve()) and path.is_file():
                 return path
     return Refusal(404, "video_not_found", "there is no such file in the folders of this service")
+
+
+def _history(texts: list[str]) -> History:
+    try:
+        return History.of(texts)
+    except HashtagError as error:
+        raise Refusal(422, "no_hashtag", str(error)) from None
 
 
 def _wish(options: schemas.Options, service: Service) -> Wish:

@@ -15,7 +15,7 @@ except ImportError as error:
         "the service needs fastapi and pydantic: pip install 'ggm[serve]'"
     ) from error
 
-MOST_HISTORY: Final = 100
+MOST_HISTORY: Final = 200
 _LONGEST_HASHTAG: Final = 200
 _LONGEST_DESCRIPTION: Final = 100_000
 

@@ -1,0 +1,144 @@
+"""Beam search over a `FastDecoder`: the beams of `transformers.generate`, without its detours.
+
+The rules are those of transformers with ``early_stopping=False``: of each post the best ``2 K``
+continuations are looked at, those that end among the best ``K`` are kept, and a post is finished when
+its best open beam can't overtake the worst kept one any more. A finished post costs nothing further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ggm.generator.decoder import FastDecoder
+from ggm.generator.memory import Memory
+
+Processor = Callable[[Tensor, Tensor], Tensor]
+"""Ids so far (R, L), from the start token on, and log-probabilities (R, vocabulary) to changed ones."""
+
+_NEVER = -1e9
+
+
+@dataclass(frozen=True)
+class Beams:
+    """What was written about one post, best first.
+
+    Args:
+        sequences: Token ids of each beam, without the start token; the end token is the last one,
+            unless the length limit cut it off.
+        scores: Log-probability over length to the power of the length penalty.
+    """
+
+    sequences: list[list[int]]
+    scores: list[float]
+
+
+def beam_search(
+    decoder: FastDecoder,
+    memory: Memory,
+    *,
+    start_id: int,
+    eos_id: int,
+    num_beams: int,
+    max_new_tokens: int,
+    length_penalty: float,
+    processors: list[Processor],
+) -> list[Beams]:
+    """Search for B posts at once.
+
+    Args:
+        decoder: Writes.
+        memory: Of the posts.
+        start_id: Token that all begins with.
+        eos_id: Token that ends a sequence.
+        num_beams: K, 2 or more.
+        max_new_tokens: Longest sequence, 1 or more.
+        length_penalty: Power of the length that scores are divided by.
+        processors: Change log-probabilities, such as by forbidding tokens.
+
+    Returns:
+        For each post up to K beams: as many as were finished.
+    """
+    device = memory.states.device
+    keys = decoder.remember(memory)
+    written = decoder.begin(max_new_tokens)
+    posts = list(range(len(memory)))  # those that are still open, in the order of the rows
+    searches = [_Search(num_beams, length_penalty) for _ in posts]
+    ids = torch.full((len(posts) * num_beams, 1), start_id, device=device)
+    sums = torch.full((len(posts), num_beams), _NEVER, device=device)
+    sums[:, 0] = 0  # all beams are the same at first: continue only one of them
+    for length in range(1, max_new_tokens + 1):
+        states = decoder.states(ids[:, -1:], written, keys)
+        log_probs = decoder.head(states[:, -1]).float().log_softmax(dim=-1)  # (R, vocabulary)
+        for processor in processors:
+            log_probs = processor(ids, log_probs)
+        vocabulary = log_probs.shape[-1]
+        totals = (log_probs.view(len(posts), num_beams, vocabulary) + sums[..., None]).flatten(1)
+        values, places = totals.topk(2 * num_beams)  # (B, 2 K), best first
+        beams, tokens = places // vocabulary, places % vocabulary
+        ends = (tokens == eos_id) | (length == max_new_tokens)
+        rows = torch.arange(len(posts), device=device)[:, None] * num_beams + beams
+        _keep_finished(searches, posts, ids, rows, tokens, ends, values, num_beams, length)
+        sums, chosen = (values + ends * _NEVER).topk(num_beams)
+        best = sums[:, 0].tolist()
+        open_rows = [row for row, post in enumerate(posts) if searches[post].may_improve(best[row], length)]
+        if length == max_new_tokens or not open_rows:
+            break
+        rows, tokens, num_rows = rows.gather(1, chosen), tokens.gather(1, chosen), len(ids)
+        if len(open_rows) < len(posts):
+            still = torch.tensor(open_rows, device=device)
+            rows, tokens, sums, keys = rows[still], tokens[still], sums[still], keys.of(still)
+            posts = [posts[row] for row in open_rows]
+        ids = torch.cat([ids[rows.flatten()], tokens.reshape(-1, 1)], dim=1)
+        if rows.flatten().tolist() != list(range(num_rows)):
+            written.select(rows.flatten())
+    return [search.beams() for search in searches]
+
+
+def _keep_finished(
+    searches: list[_Search],
+    posts: list[int],
+    ids: Tensor,
+    rows: Tensor,
+    tokens: Tensor,
+    ends: Tensor,
+    values: Tensor,
+    num_beams: int,
+    length: int,
+) -> None:
+    """Hand each post those of its best K continuations that end here."""
+    if not bool(ends[:, :num_beams].any()):
+        return
+    for index, post in enumerate(posts):
+        for place in torch.nonzero(ends[index, :num_beams])[:, 0].tolist():
+            sequence = [*ids[int(rows[index, place]), 1:].tolist(), int(tokens[index, place])]
+            searches[post].add(sequence, float(values[index, place]), length)
+
+
+class _Search:
+    """The finished beams of one post."""
+
+    def __init__(self, num_beams: int, length_penalty: float) -> None:
+        self._num_beams = num_beams
+        self._length_penalty = length_penalty
+        self._kept: list[tuple[float, list[int]]] = []
+
+    def add(self, sequence: list[int], total: float, length: int) -> None:
+        """Keep a finished sequence, if it is among the best K."""
+        if total <= _NEVER / 2:
+            return  # goes on from a beam that isn't one
+        self._kept.append((total / length**self._length_penalty, sequence))
+        self._kept.sort(key=lambda item: -item[0])  # stable: of equal ones the earlier stays ahead
+        del self._kept[self._num_beams :]
+
+    def may_improve(self, best_total: float, length: int) -> bool:
+        """Whether an open beam could still come among the kept ones."""
+        if len(self._kept) < self._num_beams:
+            return True
+        return bool(best_total / length**self._length_penalty > self._kept[-1][0])
+
+    def beams(self) -> Beams:
+        return Beams([sequence for _, sequence in self._kept], [score for score, _ in self._kept])
