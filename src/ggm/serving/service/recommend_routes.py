@@ -33,6 +33,15 @@ FORMATS: Final = ("mp4", "mov", "m4v", "webm", "mkv", "avi", "gif", "3gp", "mpeg
 _ALIVE_SECONDS: Final = 10.0
 _EVENTS: Final = "text/event-stream"
 
+_EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "result", "error"]},
+        "data": {"type": "string", "description": "JSON."},
+    },
+    "required": ["event", "data"],
+}
+
 _FORM: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -88,7 +97,7 @@ def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
     with_events: dict[int | str, dict[str, Any]] = {
         200: {
             "description": "Hashtags; or, if asked for, events: `progress`, then a `result` or an `error`.",
-            "content": {_EVENTS: {"schema": {"type": "string"}}},
+            "content": {_EVENTS: {"schema": _EVENT}},
         }
     }
     app.post(
