@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ggm.bundle import Bundle
+from ggm.descriptions import MAX_OFFERED
 from ggm.policy import Policy
-from ggm.recommend import MAX_OFFERED, Recommender
+from ggm.recommend import Recommender
 from ggm.records import Video, VideoFeatures
 from ggm.scorer import MEASURES, Scorer, Weights
 from systems import random_bundle

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from ggm.bundle import Bundle, save_bundle
+from ggm.descriptions import MAX_DESCRIPTION_CHARACTERS
 from ggm.errors import (
     BundleError,
     ConfigError,
@@ -27,7 +28,7 @@ from ggm.errors import (
 from ggm.generator.decoding import DecodingConfig, generate, score_hashtags
 from ggm.hashtags import Vocabulary
 from ggm.ranking import RankingConfig
-from ggm.recommend import MAX_DESCRIPTION_CHARACTERS, DecodedPost, Recommender
+from ggm.recommend import DecodedPost, Recommender
 from ggm.records import GeneratedHashtag, Guidance, Recommendation
 from ggm.scorer import MEASURES, Scorer, Weights
 from systems import HASHTAGS, random_bundle
@@ -122,10 +123,10 @@ def test_sources(bundle: Bundle, clips: list[Path], monkeypatch: pytest.MonkeyPa
         missed = next(text for text in ("LateComer", "twilight", "dusk") if text not in guidance.texts)
         written = [found.upper(), "goldenhour", missed, "SomethingNew"]
 
-        def write(*_arguments: object, **_options: object) -> list[GeneratedHashtag]:
-            return [GeneratedHashtag(text, 0.9 - 0.1 * n, True) for n, text in enumerate(written)]
+        def write(*_arguments: object, **_options: object) -> list[list[GeneratedHashtag]]:
+            return [[GeneratedHashtag(text, 0.9 - 0.1 * n, True) for n, text in enumerate(written)]]
 
-        monkeypatch.setattr(recommender, "generate", write)
+        monkeypatch.setattr("ggm.recommend.generate", write)
         hashtags = {item.text: item for item in recommender.recommend(clips[0], top=20).hashtags}
     assert {text: hashtags[text].source for text in written} == {
         found.upper(): "guidance",  # case makes no difference
@@ -166,7 +167,7 @@ def test_an_answer_of_guidance_alone_is_possible(
     bundle: Bundle, clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Recommender(bundle) as recommender:
-        monkeypatch.setattr(recommender, "generate", lambda *_arguments, **_options: [])
+        monkeypatch.setattr("ggm.recommend.generate", lambda *_arguments, **_options: [[]])
         answer = recommender.recommend(clips[0], top=9)
     assert sorted(item.text for item in answer.hashtags) == sorted(answer.guidance.texts)
 

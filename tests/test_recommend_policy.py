@@ -35,13 +35,13 @@ def recommender(bundle: Bundle) -> Iterator[Recommender]:
         yield recommender
 
 
-def wrote(monkeypatch: pytest.MonkeyPatch, recommender: Recommender, *texts: str) -> None:
+def wrote(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
     """Let the generator write these."""
 
-    def write(*_arguments: object, **_options: object) -> list[GeneratedHashtag]:
-        return [GeneratedHashtag(text, 0.9 - 0.01 * n, True) for n, text in enumerate(texts)]
+    def write(*_arguments: object, **_options: object) -> list[list[GeneratedHashtag]]:
+        return [[GeneratedHashtag(text, 0.9 - 0.01 * n, True) for n, text in enumerate(texts)]]
 
-    monkeypatch.setattr(recommender, "generate", write)
+    monkeypatch.setattr("ggm.recommend.generate", write)
 
 
 def texts(answer: Recommendation) -> list[str]:
@@ -77,7 +77,7 @@ def test_harmful_language_is_neither_recommended_nor_shown(
 ) -> None:
     pool = bundle.rebuilt_pool(["bullshit", "snow", "ice"])
     with Recommender(replace(bundle, pool=pool)) as recommender:
-        wrote(monkeypatch, recommender, "BullShit", "dumbass", "frost")
+        wrote(monkeypatch, "BullShit", "dumbass", "frost")
         answer = recommender.recommend(clips[0], top=9)
         assert sorted(texts(answer)) == ["frost", "ice", "snow"]
         assert sorted(answer.guidance.texts) == ["ice", "snow"]
@@ -96,7 +96,7 @@ def test_harmful_language_is_neither_recommended_nor_shown(
 def test_novel_hashtags_are_marked(
     recommender: Recommender, clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrote(monkeypatch, recommender, "coined", "snow")
+    wrote(monkeypatch, "coined", "snow")
     answer = recommender.recommend(clips[0], top=20, policy=Policy(novel="flag"))
     flagged = {item.text: item.flagged for item in answer.hashtags}
     assert flagged.pop("coined")
@@ -107,7 +107,7 @@ def test_novel_hashtags_are_marked(
 def test_a_renamed_hashtag_comes_from_where_it_came_from(
     recommender: Recommender, clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrote(monkeypatch, recommender, "coined", "snow")
+    wrote(monkeypatch, "coined", "snow")
     policy = Policy(novel="flag", aliases={"snow": "freshsnow", "coined": "winter"})
     hashtags = {item.text: item for item in recommender.recommend(clips[0], top=20, policy=policy).hashtags}
     assert hashtags["freshsnow"].source != "novel"
@@ -215,7 +215,7 @@ def test_a_living_pools_aliases_count_as_the_policys(
         LivingPool.create(tmp_path / "pool", bundle.rebuilt_pool([*HASHTAGS, "newyorkcity"])) as pool,
         Recommender(bundle.with_pool(pool)) as recommender,
     ):
-        wrote(monkeypatch, recommender, "nyc", "harbour")
+        wrote(monkeypatch, "nyc", "harbour")
         before = recommender.recommend(clips[0], top=20)
         assert "nyc" in texts(before)
         pool.alias("newyorkcity", "NYC")

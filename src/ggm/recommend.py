@@ -15,23 +15,24 @@ import torch
 
 from ggm.bundle import Bundle, load_bundle
 from ggm.candidates import rank_posts
+from ggm.descriptions import ReadDescription, read_description
 from ggm.errors import BundleError, ConfigError, MediaError
 from ggm.generator.batch import GeneratorBatch
 from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate, remember
 from ggm.generator.memory import Memory
-from ggm.hashtags import key, parse_caption, readable
+from ggm.hashtags import key
 from ggm.history import History
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
 from ggm.media.sample import FrameChoice
-from ggm.policy import Outcome, Policy, apply, objection
+from ggm.policy import Outcome, Policy, apply
+from ggm.policy.effects import limit_notices, shown_guidance, wants_more
 from ggm.pool.living import LivingPool
 from ggm.ranking import Ranked
 from ggm.records import (
     GeneratedHashtag,
     Guidance,
-    PolicyChange,
     Recommendation,
     RecommendedHashtag,
     Source,
@@ -40,17 +41,8 @@ from ggm.records import (
 )
 from ggm.scorer import fitting_count
 
-MAX_DESCRIPTION_CHARACTERS = 5000
-"""Longer descriptions are cut, with a notice; the longest platform limit is 5,000."""
-
-MAX_OFFERED = 30
-"""How many hashtags of a description become candidates; no platform allows more."""
-
 _WIDER = 4
 """By how much more guidance candidates are looked for where a policy leaves too few."""
-
-_BY_LIMIT = {"min_score", "total_length"}
-"""Rules under which more candidates would fare no better."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -409,9 +401,9 @@ class Recommender:
         tell = on_stage or (lambda _: None)
         started = time.perf_counter()
         seconds: dict[str, float] = {}
-        described = [self._description(post.description, post.policy) for post in posts]
-        texts = [readable(text) for text, _, _ in described]
-        offered = [hashtags for _, hashtags, _ in described]
+        described = [self._read_description(post.description, post.policy) for post in posts]
+        texts = [read.words for read in described]
+        offered = [read.offered for read in described]
         tell("features")
         with _timed(seconds, "features"):
             if len(posts) == 1:
@@ -427,7 +419,7 @@ class Recommender:
         with _timed(seconds, "generate"):
             batch = self.bundle.batch(features, texts, guidance)
             memory = remember(self.generator, batch)
-            generated = self._generate_many(posts, features, texts, guidance, batch, memory)
+            generated = self._generate_each(posts, features, texts, guidance, batch, memory)
             ranked = rank_posts(
                 self.bundle,
                 features,
@@ -442,20 +434,25 @@ class Recommender:
             rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
             chosen = [self._choose(*row) for row in rows]
         answers = []
-        for post, (text, _, notices), found, (top, outcome, candidates) in zip(
+        for post, read, found, (top, outcome, candidates) in zip(
             posts, described, guidance, chosen, strict=True
         ):
-            shown, hidden = _shown(found, candidates, outcome, post.policy)
-            notices = [*post.video.notices, *notices, *_limit_notices(top, post.policy)]
-            hashtags = self._hashtags(outcome, found, post.policy, post.history)
-            changes = (*outcome.changes, *hidden)
+            shown, hidden = shown_guidance(found, candidates, outcome, post.policy)
             answers.append(
-                Recommendation(post.name, text, hashtags, shown, tuple(notices), dict(seconds), changes)
+                Recommendation(
+                    post.name,
+                    read.text,
+                    self._hashtags(outcome, found, post.policy, post.history),
+                    shown,
+                    (*post.video.notices, *read.notices, *limit_notices(top, post.policy)),
+                    dict(seconds),
+                    (*outcome.changes, *hidden),
+                )
             )
         total = time.perf_counter() - started
         return [replace(answer, seconds={**answer.seconds, "total": total}) for answer in answers]
 
-    def _generate_many(
+    def _generate_each(
         self,
         posts: Sequence[DecodedPost],
         features: Sequence[VideoFeatures],
@@ -465,17 +462,6 @@ class Recommender:
         memory: Memory,
     ) -> list[list[GeneratedHashtag]]:
         """Posts that are written for in the same way are written for together."""
-        if len(posts) == 1:
-            (post,) = posts
-            written = self.generate(
-                features[0],
-                texts[0],
-                guidance[0],
-                decoding=post.decoding,
-                policy=post.policy,
-                memory=memory,
-            )
-            return [written]
         groups: dict[tuple[bool, DecodingConfig], list[int]] = {}
         for row, post in enumerate(posts):
             way = post.policy.novel == "forbid", post.decoding or self.bundle.decoding
@@ -517,7 +503,7 @@ class Recommender:
             allowed = self.select(ranked, policy=policy).kept
             top = fitting_count([item.score for item in allowed], most=top) or top
         outcome = self.select(ranked, top=top, policy=policy)
-        if _wants_more(outcome, top, policy):
+        if wants_more(outcome, top, policy):
             wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
             if len(wider) > len(guidance):
                 ranked = self.rank(features, text, wider, generated, offered=offered, history=post.history)
@@ -569,73 +555,16 @@ class Recommender:
             return "vocabulary"
         return "history" if key(text) in history.familiarity else "novel"
 
-    def _description(self, description: str, policy: Policy) -> tuple[str, tuple[str, ...], list[str]]:
-        """The text without its hashtags, those that become candidates, and what was done to it."""
-        notices = []
-        if len(description) > MAX_DESCRIPTION_CHARACTERS:
-            notices.append(
-                f"the description was cut from {len(description):,} to "
-                f"{MAX_DESCRIPTION_CHARACTERS:,} characters"
-            )
-            description = description[:MAX_DESCRIPTION_CHARACTERS]
-        caption = parse_caption(_well_formed(description))
-        offered, aside = self._offered(caption.hashtags, policy)
-        for fate, hashtags in (("taken as candidates", offered), ("set aside", aside)):
-            if hashtags:
-                written = " ".join(f"#{hashtag}" for hashtag in hashtags)
-                notices.append(f"hashtags in the description were {fate}: {written}")
-        if self.generator.layout.encode(readable(caption.description)).description_truncated:
-            notices.append("the description is longer than the model reads; its end was left out")
-        return caption.description, offered, notices
-
-    def _offered(self, hashtags: Sequence[str], policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Those of the creator that become candidates, and the others: generic ones, too many, no scorer."""
-        says_nothing = policy.compiled.generic.match
-        offered = [text for text in hashtags if self.bundle.scorer and says_nothing(text) is None]
-        offered = offered[:MAX_OFFERED]
-        return tuple(offered), tuple(text for text in hashtags if text not in offered)
+    def _read_description(self, description: str, policy: Policy) -> ReadDescription:
+        """Its hashtags become candidates where there is a scorer, unless they are generic."""
+        generic = policy.compiled.generic.match
+        says_something = (lambda text: generic(text) is None) if self.bundle.scorer else None
+        return read_description(description, layout=self.generator.layout, says_something=says_something)
 
 
 def _check_top(top: int) -> None:
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
-
-
-def _wants_more(outcome: Outcome, top: int, policy: Policy) -> bool:
-    """Whether the policy took so much that more candidates should be looked for."""
-    most = policy.limits.max_count
-    wanted = top if most is None else min(top, most)
-    taken = {change.rule for change in outcome.changes if change.action in ("removed", "merged")}
-    return len(outcome.kept) < wanted and bool(taken - _BY_LIMIT) and not policy.min_score
-
-
-def _shown(
-    guidance: Guidance, ranked: Sequence[Ranked], outcome: Outcome, policy: Policy
-) -> tuple[Guidance, list[PolicyChange]]:
-    """The guidance that may be shown, and what was hidden without having been removed already."""
-    objections = {hit.text: reason for hit in guidance.hits if (reason := objection(policy, hit.text))}
-    reported = {key(change.text) for change in outcome.changes if change.action == "removed"}
-    scores = {key(item.text): item.score for item in ranked}
-    hidden = [
-        PolicyChange(text, "removed", rule, matched, scores.get(key(text), 0.0))
-        for text, (rule, matched) in objections.items()
-        if key(text) not in reported
-    ]
-    return Guidance(tuple(hit for hit in guidance.hits if hit.text not in objections)), hidden
-
-
-def _limit_notices(top: int, policy: Policy) -> list[str]:
-    """What a platform's limit does to the number that was asked for."""
-    most = policy.limits.max_count
-    if policy.platform is None or policy.max_count is not None or most is None or most >= top:
-        return []
-    verb = "advised" if "max_count" in policy.limits.recommended else "allowed"
-    return [f"{policy.platform}: no more than {most} {verb}, {top} hashtags were asked for"]
-
-
-def _well_formed(text: str) -> str:
-    """The text without lone surrogates, which tokenizers refuse: arguments may hold bytes of any encoding."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _check_device(device: str) -> None:

@@ -65,6 +65,7 @@ def init(
     half_lives = HalfLives(half_life, usual_half_life)
     bundle = load_bundle(model)
     own = bundle.pool
+    assert isinstance(own, HashtagPool)  # as every bundle's that was just loaded
     if empty:
         own = HashtagPool(
             embedding_dim=own.embedding_dim,

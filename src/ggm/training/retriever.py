@@ -21,7 +21,7 @@ from ggm.hashtags import Vocabulary
 from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
-from ggm.retriever.pool import HashtagPool
+from ggm.retriever.pool import HashtagPool, Pool
 from ggm.training.pairs import PairDraws, drawable_posts
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.trainer import Draw, FitResult, Progress, fit
@@ -218,7 +218,7 @@ def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: Feature
 
 
 def guidance_for(
-    data: PostFeatures, retriever: Retriever, pool: HashtagPool, *, top_k: int, chunk: int = 1024
+    data: PostFeatures, retriever: Retriever, pool: Pool, *, top_k: int, chunk: int = 1024
 ) -> list[Guidance]:
     """The top-k pool hashtags for each post; features are read a chunk of posts at a time."""
     found: list[Guidance] = []

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ggm.descriptions import MAX_DESCRIPTION_CHARACTERS
 from ggm.errors import ConfigError, HashtagError, MissingDependencyError
 from ggm.history import History
-from ggm.recommend import MAX_DESCRIPTION_CHARACTERS
 from ggm.serving.service import schemas
 from ggm.serving.service.answers import recommended
 from ggm.serving.service.errors import Refusal, client_gone
