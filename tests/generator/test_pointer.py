@@ -96,7 +96,7 @@ def test_a_mixture_worked_by_hand() -> None:
     for parameter in pointer.parameters():
         torch.nn.init.zeros_(parameter)
     ids = padded((5, 6), (7,))
-    memory = pointer.remember(torch.zeros(1, 3, 6), candidate_at=torch.tensor([[0, 0, 1]]), candidate_ids=ids)
+    memory = pointer.remember(torch.zeros(1, 3, 6), guidance_at=torch.tensor([[0, 0, 1]]), guidance_ids=ids)
     logits = torch.zeros(3, VOCABULARY)
     logits[:, EOS] = math.log(3.0)  # three times as likely as the separator
     written = [Written(), Written((5,)), Written((7,))]
@@ -147,7 +147,7 @@ def test_equals_a_slow_twin_and_sums_to_one(seed: int) -> None:
     spelled = [tuple(rng.choices(range(3, VOCABULARY), k=rng.randint(0, 3))) for _ in range(4)]
     ids = padded(*spelled, (3, 4, 5))[:, :4]
     states, at = torch.randn(1, 8, 6), torch.tensor([[rng.randint(-1, 3) for _ in range(8)]])
-    memory = pointer.remember(states, candidate_at=at, candidate_ids=ids)
+    memory = pointer.remember(states, guidance_at=at, guidance_ids=ids)
     sequence = [rng.choice([SEPARATOR, *range(3, VOCABULARY)]) for _ in range(3)]
     for known in spelled[:2]:
         sequence += [*known, SEPARATOR]

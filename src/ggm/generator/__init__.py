@@ -1,9 +1,10 @@
 """The guided generator: a video, its description and guidance become hashtags (paper, section 3.2).
 
 Read in this order: `attention` (CAM), `video_encoder` (equation 3), `model` (equation 4 and the
-decoder), `layout` (how texts become token ids and back), `constraint` (a pool as the only hashtags
-that may be written), `decoding` (beams and scores), `decoder` and `beam_search` (how these come about),
-`reference` (the same by transformers).
+decoder), `pointer` (copying guidance as a whole; not in the paper), `layout` (how texts become token
+ids and back), `constraint` (a pool as the only hashtags that may be written), `decoding` (what is
+written, and scores). Beneath it `decoder` and `beam_search` are the fast way, `reference` the one of
+transformers, that is used for all other text models and compared with.
 """
 
 from ggm.generator.attention import CrossModalAttention

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
 from ggm.generator.config import GeneratorConfig
 from ggm.generator.layout import TextLayout
 from ggm.generator.memory import Memory
-from ggm.generator.pointer import GuidancePointer, PointerMemory, Written, written_before
+from ggm.generator.pointer import GuidancePointer, written_before
 from ggm.generator.video_encoder import AudioGroundedVideoEncoder, token_counts
 
 __all__ = ["Generator", "GeneratorBatch", "GeneratorConfig", "Memory"]
@@ -155,7 +155,7 @@ class Generator(nn.Module):
         pointed = None
         if self.pointer is not None and batch.guidance_at is not None and batch.guidance_ids is not None:
             pointed = self.pointer.remember(
-                text, candidate_at=batch.guidance_at, candidate_ids=batch.guidance_ids
+                text, guidance_at=batch.guidance_at, guidance_ids=batch.guidance_ids
             )
         return Memory(text, batch.attention_mask, pointed)
 
@@ -206,80 +206,30 @@ class Generator(nn.Module):
         Returns:
             (B, L, vocabulary), or with positions (N, vocabulary).
         """
-        every = torch.ones_like(decoder_input_ids, dtype=torch.bool)
-        chosen = every if positions is None else positions
-        with before_output(self.text_model, chosen if positions is not None else None) as hidden:
+        chosen = torch.ones_like(decoder_input_ids, dtype=torch.bool) if positions is None else positions
+        with before_output(self.text_model, chosen) as hidden:
             logits: Tensor = self.text_model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=memory.states),
                 attention_mask=memory.mask,
                 decoder_input_ids=decoder_input_ids,
                 use_cache=False,
             ).logits
-        if logits.dim() == 3 and (positions is not None or memory.pointer is not None):
+        if logits.dim() == 3:  # of a text model without an output layer of its own
             logits = logits[chosen]  # (N, vocabulary)
-        if memory.pointer is not None:
-            states = hidden[0] if hidden[0].dim() == 2 else hidden[0][chosen]
-            logits = self._pointed(logits, states, memory.pointer, decoder_input_ids, chosen)
-        if positions is None and logits.dim() == 2:
-            logits = logits.view(*decoder_input_ids.shape, -1)
-        return logits
-
-    def next_log_probs(
-        self,
-        logits: Tensor,
-        hidden: Sequence[Tensor],
-        memory: Memory,
-        *,
-        posts: Sequence[int],
-        ids: Sequence[Sequence[int]],
-        skip: int = 0,
-    ) -> Tensor:
-        """Log-probabilities of next tokens, those of a pointer mixed in: float32 (R, L, vocabulary).
-
-        Args:
-            logits: (R, L, vocabulary), of the text model.
-            hidden: What `before_output` saw, one (R, L, d).
-            memory: Of B posts.
-            posts: Which of them each row belongs to.
-            ids: Tokens of each row after the decoder's start.
-            skip: How many of them stand before the first of the L positions.
-        """
-        if self.pointer is None or memory.pointer is None:
-            return logits.float().log_softmax(dim=-1)
-        length = logits.shape[1]
-        separator = self.layout.output_separator_id
-        written = [
-            state
-            for row in ids
-            for state in list(written_before(row, separator_id=separator))[skip : skip + length]
-        ]
-        mixed: Tensor = self.pointer(
-            logits.flatten(0, 1),
-            hidden=hidden[0].flatten(0, 1),
-            memory=memory.pointer,
-            posts=[post for post in posts for _ in range(length)],
-            written=written,
-        )
-        return mixed.view_as(logits)
-
-    def _pointed(
-        self, logits: Tensor, hidden: Tensor, memory: PointerMemory, ids: Tensor, positions: Tensor
-    ) -> Tensor:
-        """Log-probabilities (N, vocabulary) of decoder and pointer at the chosen positions (B, L)."""
-        assert self.pointer is not None
-        separator = self.layout.output_separator_id
-        before: list[list[Written]] = [
-            list(written_before(row, separator_id=separator)) for row in ids[:, 1:].tolist()
-        ]
-        places = positions.nonzero().tolist()
-        mixed: Tensor = self.pointer(
-            logits,
-            hidden=hidden,
-            memory=memory,
-            posts=[row for row, _ in places],
-            written=[before[row][place] for row, place in places],
-        )
-        return mixed
+        if self.pointer is not None and memory.pointer is not None:
+            separator = self.layout.output_separator_id
+            before = [
+                list(written_before(row, separator_id=separator)) for row in decoder_input_ids[:, 1:].tolist()
+            ]
+            places = chosen.nonzero().tolist()
+            logits = self.pointer(
+                logits,
+                hidden=hidden[0],
+                memory=memory.pointer,
+                posts=[row for row, _ in places],
+                written=[before[row][place] for row, place in places],
+            )
+        return logits.view(*decoder_input_ids.shape, -1) if positions is None else logits
 
     def loss(self, batch: GeneratorBatch, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of the target tokens.

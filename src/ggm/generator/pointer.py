@@ -122,23 +122,23 @@ class GuidancePointer(nn.Module):
         self.sentinel = nn.Linear(hidden_dim, 1)
         nn.init.normal_(self.rank.weight, std=0.1)
 
-    def remember(self, states: Tensor, *, candidate_at: Tensor, candidate_ids: Tensor) -> PointerMemory:
+    def remember(self, states: Tensor, *, guidance_at: Tensor, guidance_ids: Tensor) -> PointerMemory:
         """Prepare the guidance of a batch.
 
         Args:
             states: (B, T, d), of the text with its guidance.
-            candidate_at: int64 (B, T), which guidance hashtag a token belongs to, -1 for none.
-            candidate_ids: int64 (B, K, C), how the decoder writes them; padded with -100.
+            guidance_at: int64 (B, T), which guidance hashtag a token belongs to, -1 for none.
+            guidance_ids: int64 (B, K, C), how the decoder writes them; padded with -100.
         """
-        places = torch.arange(candidate_ids.shape[1], device=states.device)
-        belongs = (candidate_at[:, None, :] == places[None, :, None]).to(states.dtype)  # (B, K, T)
+        places = torch.arange(guidance_ids.shape[1], device=states.device)
+        belongs = (guidance_at[:, None, :] == places[None, :, None]).to(states.dtype)  # (B, K, T)
         means = belongs @ states / belongs.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, K, d)
         keys = self.key(means) + self.rank(places)
         return PointerMemory(
             keys,
             tuple(
                 Continuations([token for token in ids if token != IGNORED_LABEL] for ids in post)
-                for post in candidate_ids.tolist()
+                for post in guidance_ids.tolist()
             ),
         )
 

@@ -15,7 +15,7 @@ from ggm.generator.beam_search import Beams, Processor
 from ggm.generator.config import DecodingConfig
 from ggm.generator.memory import Memory
 from ggm.generator.model import Generator, before_output
-from ggm.generator.pointer import PointerProcessor
+from ggm.generator.pointer import PointerProcessor, written_before
 
 _FILLER_TOTAL = -1e8
 """Beam search fills up with sequences of about -1e9 when too few were finished."""
@@ -69,8 +69,8 @@ def reference_scores(
             decoder_input_ids=start,
             use_cache=True,
         )
-    first = generator.next_log_probs(
-        output.logits, hidden, memory, posts=range(len(memory)), ids=[()] * len(memory)
+    first = _next_log_probs(
+        generator, output.logits, hidden, memory, posts=range(len(memory)), ids=[()] * len(memory)
     )[:, -1]  # (B, vocabulary)
     scores: list[float] = []
     for offset in range(0, len(rows), max_rows):
@@ -86,11 +86,46 @@ def reference_scores(
                 cache=_select(output.cache, posts),
                 use_cache=True,
             ).logits
-        log_probs = generator.next_log_probs(
-            logits, hidden, memory, posts=posts.tolist(), ids=ids.tolist(), skip=1
+        log_probs = _next_log_probs(
+            generator, logits, hidden, memory, posts=posts.tolist(), ids=ids.tolist(), skip=1
         )
         scores += _candidate_log_probs(generator, first[posts], log_probs, ids, mask).tolist()
     return scores
+
+
+def _next_log_probs(
+    generator: Generator,
+    logits: Tensor,
+    hidden: Sequence[Tensor],
+    memory: Memory,
+    *,
+    posts: Sequence[int],
+    ids: Sequence[Sequence[int]],
+    skip: int = 0,
+) -> Tensor:
+    """Log-probabilities of next tokens, those of a pointer mixed in: float32 (R, L, vocabulary).
+
+    Args:
+        generator: Whose they are.
+        logits: (R, L, vocabulary), of the text model.
+        hidden: What `before_output` saw, one (R, L, d).
+        memory: Of B posts.
+        posts: Which of them each row belongs to.
+        ids: Tokens of each row after the decoder's start.
+        skip: How many of them stand before the first of the L positions.
+    """
+    if generator.pointer is None or memory.pointer is None:
+        return logits.float().log_softmax(dim=-1)
+    length, separator = logits.shape[1], generator.layout.output_separator_id
+    before = [list(written_before(row, separator_id=separator))[skip : skip + length] for row in ids]
+    mixed: Tensor = generator.pointer(
+        logits.flatten(0, 1),
+        hidden=hidden[0].flatten(0, 1),
+        memory=memory.pointer,
+        posts=[post for post in posts for _ in range(length)],
+        written=[state for row in before for state in row],
+    )
+    return mixed.view_as(logits)
 
 
 def _generate(
