@@ -301,7 +301,7 @@ class Recommender:
             top=top,
             in_pool=self.bundle.pool.__contains__,
             count=self.bundle.vocabulary.count,
-            pool_alias=self.bundle.pool.target if isinstance(self.bundle.pool, LivingPool) else None,
+            pool_alias=self.bundle.pool.target,
         )
 
     def recommend(

@@ -21,37 +21,18 @@ from ggm.pool.changes import Add, Forget, Observe, Observed, Remove, Rename
 from ggm.pool.commit import Commit
 from ggm.pool.durable import DurableState, make
 from ggm.pool.folder import read_manifest, write_snapshot
-from ggm.pool.state import RESERVE_LEVEL, Entry, PoolSettings, State
-from ggm.pool.uses import DAY_SECONDS, IN_RESERVE, HalfLives, Uses, decayed, rate_per_day, rise, unused
+from ggm.pool.state import Entry, PoolSettings, State
+from ggm.pool.trends import Rising, prior, rising_entries
+from ggm.pool.uses import IN_RESERVE, HalfLives, Uses, decayed, unused
 from ggm.records import Hit
 from ggm.retriever.index import Vectors
 from ggm.retriever.pool import Embed, HashtagPool, write_pool
 from ggm.retriever.similarity import check_width, stored_units, unit_length
 
 _HASHTAGS_AT_ONCE: Final = 4096  # more in one record would make it very long
-_HIGHEST_EXPONENT: Final = 60.0
 
 Clock = Callable[[], float]
 """Seconds since 1970."""
-
-
-@dataclass(frozen=True)
-class Rising:
-    """A hashtag that is used more than usual.
-
-    Args:
-        text: The hashtag.
-        uses: All of them.
-        per_day: Uses a day now.
-        per_day_before: Uses a day usually.
-        rise: How much its share of all uses grew, see `ggm.pool.uses.rise`.
-    """
-
-    text: str
-    uses: Uses
-    per_day: float
-    per_day_before: float
-    rise: float
 
 
 @dataclass(frozen=True)
@@ -432,16 +413,8 @@ class LivingPool:
         if total is None:
             return []
         at = total.last_seen if now is None else now
-        of_all = self._rates(total, at)
-        found = []
-        for entry in entries:
-            if not entry.uses.num_uses:
-                continue
-            rates = self._rates(entry.uses, at)
-            grown = rise(rates, of_all, smoothing=smoothing)
-            if grown > 1:
-                found.append(Rising(entry.text, entry.uses, *rates, grown))
-        return sorted(found, key=lambda item: (-item.rise, item.text))[:top_k]
+        half_lives = self.settings.half_lives
+        return rising_entries(entries, total, at=at, smoothing=smoothing, half_lives=half_lives)[:top_k]
 
     # Changing
 
@@ -470,10 +443,7 @@ class LivingPool:
             units = self._embedded(list(texts.values()))
         else:
             units = self._units(hashtags, vectors)[list(rows.values())]
-        names = list(texts)
-        for start in range(0, len(names), _HASHTAGS_AT_ONCE):
-            part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
-            self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], self._clock()))
+        self._enter(texts, units, self._clock())
 
     def reserve(self, hashtags: Sequence[str]) -> None:
         """Put hashtags in that stand behind the others until somebody adds or uses them.
@@ -492,12 +462,8 @@ class LivingPool:
         state = self._state
         texts = {key(text): normalise(text) for text in hashtags}
         known = (state.entries, state.aliases, state.removed)
-        names = [name for name in texts if not any(name in there for there in known)]
-        units = self._embedded([texts[name] for name in names])
-        for start in range(0, len(names), _HASHTAGS_AT_ONCE):
-            part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
-            since = IN_RESERVE.first_seen
-            self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], since))
+        texts = {name: text for name, text in texts.items() if not any(name in there for there in known)}
+        self._enter(texts, self._embedded(list(texts.values())), IN_RESERVE.first_seen)
 
     def remove(self, hashtags: Sequence[str]) -> None:
         """Take hashtags out, with their aliases and counts. An alias goes alone, its hashtag stays.
@@ -637,6 +603,13 @@ class LivingPool:
             return True
         return entry is not None and entry.text == text and entry.uses != IN_RESERVE
 
+    def _enter(self, texts: dict[str, str], units: Vectors, since: float) -> None:
+        """Put hashtags in, by their keys, with their vectors (n, E): some thousands a record."""
+        names = list(texts)
+        for start in range(0, len(names), _HASHTAGS_AT_ONCE):
+            part = {name: texts[name] for name in names[start : start + _HASHTAGS_AT_ONCE]}
+            self._commit.grant(Add(part, units[start : start + _HASHTAGS_AT_ONCE], since))
+
     def _embedded(self, texts: list[str]) -> Vectors:
         if not texts:
             return np.zeros((0, self.embedding_dim), np.float32)
@@ -647,18 +620,5 @@ class LivingPool:
     def _units(self, texts: Sequence[str], vectors: npt.NDArray[Any]) -> Vectors:
         return stored_units(texts, vectors, embedding_dim=self.embedding_dim, precision=self.precision)
 
-    def _rates(self, uses: Uses, at: float) -> tuple[float, float]:
-        """Uses a day, now and usually."""
-        half_lives, seconds = self.settings.half_lives, at - uses.last_seen
-        recent, usual = half_lives.recent_days, half_lives.usual_days
-        return (
-            rate_per_day(decayed(uses.recent, seconds, recent), recent),
-            rate_per_day(decayed(uses.usual, seconds, usual), usual),
-        )
-
     def _prior(self, levels: chunks.Levels) -> npt.NDArray[np.float64]:
-        half_lives_since_1970 = self._clock() / (self.settings.half_lives.recent_days * DAY_SECONDS)
-        trends = np.exp2(np.minimum(levels - half_lives_since_1970, _HIGHEST_EXPONENT))
-        discounts = self.settings.reserve_discount * (levels == RESERVE_LEVEL)
-        prior: npt.NDArray[np.float64] = self.trend_weight * np.log1p(trends) - discounts
-        return prior
+        return prior(levels, now=self._clock(), trend_weight=self.trend_weight, settings=self.settings)

@@ -56,6 +56,9 @@ class Pool(Protocol):
 
     def __contains__(self, text: object) -> bool: ...
 
+    def target(self, text: str) -> str | None:
+        """The hashtag that another name stands for; None if the text is no such name."""
+
     def search(self, query: npt.NDArray[Any], top_k: int) -> tuple[Hit, ...]:
         """The hashtags closest to one query (E,); see `HashtagPool.search`."""
 
@@ -216,6 +219,10 @@ class HashtagPool:
                 raise PoolError(f"not in the pool: {', '.join(unknown)}")
             kept = [row for name, row in old.rows.items() if name not in names]
             self._set({key(old.texts[row]): old.texts[row] for row in kept}, old.vectors[kept])
+
+    def target(self, text: str) -> str | None:  # noqa: ARG002
+        """None: hashtags have no other names here, as they have in a living pool."""
+        return None
 
     def search(self, query: npt.NDArray[Any], top_k: int) -> tuple[Hit, ...]:
         """The hashtags closest to one query.

@@ -20,7 +20,8 @@ from ggm.serving.show import out, print_json_line, print_settings, print_warning
 if TYPE_CHECKING:
     from ggm.bundle import Bundle
     from ggm.corpus.rows import BadRow
-    from ggm.pool.living import LivingPool, Rising
+    from ggm.pool.living import LivingPool
+    from ggm.pool.trends import Rising
 
 pool_app = typer.Typer(no_args_is_help=True, help="A pool of hashtags that changes while it is searched.")
 
