@@ -251,6 +251,20 @@ def test_more_than_there_is_room_for_is_refused_unread(started: Started, clips: 
     assert send(client, clips[0]).status_code == 200
 
 
+def test_a_batch_takes_its_places_before_it_is_read(started: Started, clips: list[Path]) -> None:
+    """As many as its body may hold videos of the largest size, which is what the disk must have room for."""
+    client, app = started(max_waiting=8, max_items=8)
+    files = [("video", ("a.mp4", clips[0].read_bytes()))]
+    with app.service.queue.take(5):
+        refused(client.post("/v1/recommend/batch", files=files), 503, "queue_full")
+        refused(client.post("/v1/recommend/batch", json={"items": []}), 422, "invalid_request")
+    with app.service.queue.take(4):
+        assert client.post("/v1/recommend/batch", files=files).status_code == 200
+    with app.service.queue.take(8):
+        refused(client.post("/v1/recommend/batch", json={"items": []}), 503, "queue_full")
+    assert app.service.queue.num_taken == 0
+
+
 def test_what_waited_too_long_is_refused(started: Started, clips: list[Path]) -> None:
     client, _ = started(request_seconds=1e-6)
     refused(send(client, clips[0]), 503, "waited_too_long")
