@@ -85,7 +85,8 @@ def create_app(
     With a living pool that is open for writing, the pool can be changed by requests.
 
     Args:
-        recommender: Its model; the caller closes it, and its pool.
+        recommender: Its model, and which frames it looks at; its limits of videos are those of the
+            settings. The caller closes it, and its pool.
         settings: Its limits.
         keys: Who may ask; None if everybody who reaches it may do everything.
 

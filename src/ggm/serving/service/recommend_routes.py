@@ -53,7 +53,12 @@ _FORM: Final[dict[str, Any]] = {
                         "video": {"type": "string", "format": "binary"},
                         "path": {"type": "string", "description": "In place of a video, where allowed."},
                         "description": {"type": "string", "maxLength": MAX_DESCRIPTION_CHARACTERS},
-                        "history": {"type": "array", "items": {"type": "string"}},
+                        "history": {
+                            "type": "array",
+                            "maxItems": schemas.MOST_HISTORY,
+                            "items": {"type": "string", "maxLength": MAX_DESCRIPTION_CHARACTERS},
+                            "description": "The hashtags of an earlier post; repeated, oldest first.",
+                        },
                         "options": {"type": "string", "description": "JSON, see the schema Options."},
                     },
                 },
@@ -130,6 +135,7 @@ async def limits(request: Request) -> schemas.Limits:
         max_beams=MOST_BEAMS,
         max_items=service.settings.max_items,
         max_description_characters=MAX_DESCRIPTION_CHARACTERS,
+        max_history=schemas.MOST_HISTORY,
         paths=bool(service.settings.roots),
         pool_changes=service.living_pool is not None,
     )
@@ -351,7 +357,7 @@ def _one_item(form: Form, service: Service) -> tuple[schemas.Item, Path]:
         item = schemas.Item(
             path=path,
             description=given["description"] or "",
-            history=[text for text in form.texts.get("history", []) if text],
+            history=form.texts.get("history", []),
             options=options,
         )
     except ValidationError as error:
