@@ -179,7 +179,7 @@ def _by_meaning(service: Service, meaning: str, limit: int, offset: int) -> sche
     query = bundle.embed_descriptions([meaning])[0]
     hits = bundle.pool.search(query, min(len(bundle.pool), offset + limit))[offset:]
     rows = [schemas.PoolRow(hashtag=hit.text, similarity=round(hit.similarity, 6)) for hit in hits]
-    return schemas.PoolRows(hashtags=rows, total=len(rows))
+    return schemas.PoolRows(hashtags=rows, total=len(bundle.pool))
 
 
 def _writable(service: Service) -> LivingPool:

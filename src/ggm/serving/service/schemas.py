@@ -264,7 +264,7 @@ class PoolRows(_Answer):
     """Hashtags that were found."""
 
     hashtags: list[PoolRow]
-    total: int = Field(description="How many there are in all; by meaning, how many are shown.")
+    total: int = Field(description="How many there are in all; by meaning, all of the pool, closest first.")
 
 
 class Rising(_Answer):
