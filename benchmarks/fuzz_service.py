@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).parents[1]
 BOUNDARY = b"ggm-fuzz"
@@ -38,6 +39,7 @@ BUSY = {
     "no_room",
     "decoding_unavailable",
 }
+OPTIONS = ("max_hashtags", "min_score", "platform", "novel", "beams", "fitting", "policy", "x")
 HOSTILE = (
     "", " ", "\0", "\ud800", "\u202e", "#", "a" * 100_000, "\U0001f600" * 500, "0", "-1", "1e999", "NaN",
     "null", "true", "[]", "{}", '{"a":' * 500, "../../etc/passwd", "%00", "'; DROP TABLE",
@@ -180,12 +182,7 @@ def _strange(small: bytes, draw: random.Random) -> bytes:
         fields = [(draw.choice(names), _text(draw)) for _ in range(draw.randrange(6))]
         return video_request(small if draw.random() < 0.7 else b"", query=_query(draw), fields=fields)
     if kind == 1:
-        options = {
-            draw.choice(("max_hashtags", "min_score", "platform", "novel", "beams", "policy", "x")): _value(
-                draw, 0
-            )
-            for _ in range(3)
-        }
+        options = {draw.choice(OPTIONS): _value(draw, 0) for _ in range(3)}
         return video_request(small, fields=[(b"options", json.dumps(options).encode())])
     body = json.dumps(_value(draw, 0)).encode()
     if kind == 2:
@@ -221,8 +218,6 @@ def _value(draw: random.Random, depth: int) -> object:
 
 
 def _query(draw: random.Random) -> str:
-    from urllib.parse import quote
-
     if draw.random() < 0.4:
         return ""
     names = ("stream", "frames", "prefix", "meaning", "limit", "offset", "smoothing", "x")

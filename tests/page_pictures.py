@@ -2,14 +2,13 @@
 
     python tests/page_pictures.py docs
 
-Needs Chromium. The stand-in serves the page, and the model answers it; hashtags that the model writes
-differ only with its versions. Inter is used where it is installed (Debian: fonts-inter).
+Needs Chromium. `ggm serve` runs with the compact model; hashtags that the model writes differ only with
+its versions. Inter is used where it is installed (Debian: fonts-inter).
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import io
 import shutil
 import tempfile
@@ -21,12 +20,10 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from ggm import Policy, Recommender
-from page_service import Posted, StandIn
+from services import ServiceProcess
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-BLOCKED = ("*alcohol*", "*drug*")
-NEAREST = 3
+POLICY = 'block = ["*alcohol*", "*drug*"]'
 
 
 @dataclass(frozen=True)
@@ -48,66 +45,6 @@ SHOTS = (
     Shot("dark", "cat", "She has been staring at me like this all morning", "", 9, "dark", (1280, 1060)),
     Shot("phone", "coffee", "First cup of the day #morning", "instagram", 5, "light", (360, 760), 2),
 )
-
-
-def answer_with(recommender: Recommender, posted: Posted) -> dict[str, Any]:
-    """The model's own answer, as the contract has it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"
-        path.write_bytes(posted.video)
-        policy = Policy(platform=posted.options.get("platform"), block=BLOCKED)
-        answer = recommender.recommend(
-            path, posted.description, top=posted.options.get("max_hashtags", 5), policy=policy
-        )
-        frames = recommender.decode(path).frames
-    guidance = answer.guidance.hits
-    near = np.asarray(recommender.bundle.embed_hashtags([hit.text for hit in guidance]))
-    own = np.asarray(recommender.bundle.embed_hashtags([item.text for item in answer.hashtags]))
-    closeness = own @ near.T
-    return {
-        "id": "7d41c2a9",
-        "hashtags": [
-            {
-                "hashtag": item.text,
-                "display": item.display,
-                "score": item.score,
-                "source": item.source,
-                "known": item.source != "novel",
-                "novel": item.source == "novel",
-                "why": [
-                    {"hashtag": guidance[index].text, "similarity": float(row[index])}
-                    for index in np.argsort(-row)[:NEAREST]
-                ],
-            }
-            for item, row in zip(answer.hashtags, closeness, strict=True)
-        ],
-        "changes": [
-            {
-                "hashtag": change.text,
-                "action": change.action,
-                "rule": change.rule,
-                "reason": change.matched,
-                "result": change.result,
-            }
-            for change in answer.changes
-        ],
-        "guidance": [{"hashtag": hit.text, "similarity": hit.similarity} for hit in guidance],
-        "frames": [
-            {"seconds": float(seconds), "image": jpeg(pixels)}
-            for seconds, pixels in zip(frames.timestamps_seconds, frames.pixels, strict=True)
-        ],
-        "notices": list(answer.notices),
-        "seconds": answer.seconds,
-        "bundle": {"name": recommender.bundle.name, "fingerprint": ""},
-    }
-
-
-def jpeg(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((160, 160))
-    picture.save(file, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def take(page: Page, shot: Shot) -> bytes:
@@ -161,25 +98,29 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with (
-        Recommender.from_pretrained("compact") as recommender,
-        StandIn(answer=lambda posted: answer_with(recommender, posted)) as service,
-        sync_playwright() as playwright,
-    ):
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for shot in SHOTS:
-            width, height = shot.size
-            page = browser.new_page(
-                viewport={"width": width, "height": height},
-                color_scheme=shot.scheme,
-                device_scale_factor=shot.scale,
-                reduced_motion="reduce",
+    with tempfile.TemporaryDirectory() as own:
+        policy = Path(own) / "policy.toml"
+        policy.write_text(POLICY, "utf-8")
+        with (
+            ServiceProcess("compact", Path(own) / "log", "--policy", str(policy)) as service,
+            sync_playwright() as playwright,
+        ):
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
             )
-            page.goto(service.url)
-            with Image.open(io.BytesIO(take(page, shot))) as picture:
-                reduced(picture.convert("RGB")).save(folder / f"page-{shot.name}.png", optimize=True)
-            page.close()
-        browser.close()
+            for shot in SHOTS:
+                width, height = shot.size
+                page = browser.new_page(
+                    viewport={"width": width, "height": height},
+                    color_scheme=shot.scheme,
+                    device_scale_factor=shot.scale,
+                    reduced_motion="reduce",
+                )
+                page.goto(service.url)
+                with Image.open(io.BytesIO(take(page, shot))) as picture:
+                    reduced(picture.convert("RGB")).save(folder / f"page-{shot.name}.png", optimize=True)
+                page.close()
+            browser.close()
 
 
 if __name__ == "__main__":

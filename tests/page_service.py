@@ -1,4 +1,4 @@
-"""A service that keeps the contract of the page and knows no model: its answers were recorded.
+"""A service that knows no model: its answers were recorded, and are checked by the schemas of the real one.
 
 What it does wrong is chosen by each test: refusals, delays, streams that break off.
 """
@@ -19,12 +19,14 @@ from typing import Any, Self
 
 import uvicorn
 from PIL import Image
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ggm.policy import platforms
+from ggm.serving.service import schemas
 
 PAGE = files("ggm.serving") / "pages" / "recommend"
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -35,13 +37,13 @@ POLICY = (
 
 # What the compact bundle says of examples/coffee.mp4 and "First cup of the day", and one that it didn't coin.
 HASHTAGS: list[dict[str, Any]] = [
-    {"hashtag": "beverage", "score": 0.70, "source": "guidance", "known": True, "novel": False},
-    {"hashtag": "cup", "score": 0.60, "source": "guidance", "known": True, "novel": False},
-    {"hashtag": "coffee", "score": 0.32, "source": "guidance", "known": True, "novel": False},
-    {"hashtag": "food", "score": 0.28, "source": "vocabulary", "known": True, "novel": False},
-    {"hashtag": "day", "score": 0.16, "source": "vocabulary", "known": True, "novel": False},
-    {"hashtag": "tea", "score": 0.11, "source": "guidance", "known": True, "novel": False},
-    {"hashtag": "MorningCupOfCoffee", "score": 0.006, "source": "novel", "known": False, "novel": True},
+    {"hashtag": "beverage", "score": 0.70, "source": "guidance"},
+    {"hashtag": "cup", "score": 0.60, "source": "guidance"},
+    {"hashtag": "coffee", "score": 0.32, "source": "guidance"},
+    {"hashtag": "food", "score": 0.28, "source": "vocabulary"},
+    {"hashtag": "day", "score": 0.16, "source": "vocabulary"},
+    {"hashtag": "tea", "score": 0.11, "source": "guidance"},
+    {"hashtag": "MorningCupOfCoffee", "score": 0.006, "source": "novel"},
 ]
 GUIDANCE: list[dict[str, Any]] = [
     {"hashtag": "coffee", "similarity": 0.43},
@@ -53,7 +55,11 @@ CHANGES: list[dict[str, Any]] = [
     {"hashtag": "drink", "action": "merged", "rule": "duplicate", "reason": "drinks", "result": "drinks"},
     {"hashtag": "BigSale2025", "action": "removed", "rule": "block", "reason": "*sale*"},
 ]
-POOL = ["snow", "snowman", "snowflake", "snowboard", "winter", "rain", "rainbow", "umbrella", "storm", "cat"]
+POOL = [
+    "snow", "snowman", "snowflake", "snowboard", "winter", "rain", "rainbow", "umbrella", "storm", "cat",
+    "dog", "sun", "sea", "beach", "city", "night", "food", "tea", "cake", "music", "dance", "art", "sky",
+    "tree",
+]  # fmt: skip
 RISING = [
     {"hashtag": "firstsnow", "rise": 5.25, "per_day": 12.5, "per_day_before": 2.1, "uses": 340},
     {"hashtag": "snowman", "rise": 2.5, "per_day": 6.0, "per_day_before": 2.4, "uses": 120},
@@ -94,8 +100,18 @@ def recorded(posted: Posted) -> dict[str, Any]:
     if platform := posted.options.get("platform"):
         most = min(most, platforms()[platform].max_count or most)
     kept = [item for item in HASHTAGS if item["score"] >= posted.options.get("min_score", 0)]
-    kept = [{**item, "why": GUIDANCE[:2]} for item in kept][:most]
-    return {
+    kept = [
+        {
+            **item,
+            "display": item["hashtag"],
+            "known": item["source"] != "novel",
+            "novel": item["source"] == "novel",
+            "flagged": False,
+            "why": GUIDANCE[:2],
+        }
+        for item in kept
+    ][:most]
+    answer = {
         "id": "req-0001",
         "hashtags": kept,
         "changes": CHANGES,
@@ -105,6 +121,12 @@ def recorded(posted: Posted) -> dict[str, Any]:
         "seconds": {"decode": 0.2, "encode": 0.4, "write": 0.5, "total": 1.1},
         "bundle": {"name": "compact", "fingerprint": "0123abcd"},
     }
+    return checked(schemas.Recommended, answer)
+
+
+def checked(schema: type[BaseModel], answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer, if it is one that the service could give."""
+    return schema.model_validate(answer).model_dump(mode="json", exclude_none=True)
 
 
 @dataclass
@@ -151,6 +173,13 @@ class StandIn:
             "max_upload_bytes": 20_000_000,
             "max_duration_seconds": 600,
             "formats": ["mp4", "mov", "webm", "gif"],
+            "max_hashtags": 50,
+            "max_beams": 10,
+            "max_items": 16,
+            "max_description_characters": 5000,
+            "max_history": 3,
+            "paths": False,
+            "pool_changes": False,
         }
     )
     posted: list[Posted] = field(default_factory=list)
@@ -205,10 +234,11 @@ class StandIn:
             }
             for name, preset in platforms().items()
         }
-        return self._locked(request) or JSONResponse({"platforms": presets})
+        answer = schemas.Presets.model_validate({"platforms": presets})
+        return self._locked(request) or JSONResponse(answer.model_dump())
 
     async def told_limits(self, request: Request) -> Response:
-        return self._locked(request) or JSONResponse(self.limits)
+        return self._locked(request) or JSONResponse(checked(schemas.Limits, self.limits))
 
     async def pool(self, request: Request) -> Response:
         query = request.query_params
@@ -216,14 +246,15 @@ class StandIn:
             return refused
         offset, limit = int(query.get("offset", 0)), int(query.get("limit", 20))
         if "meaning" in query:
-            near = [{"hashtag": text, "similarity": 0.6 - index / 20} for index, text in enumerate(POOL[5:9])]
-            return JSONResponse({"hashtags": near, "total": len(near)})
+            near = [{"hashtag": text, "similarity": 0.6 - index / 50} for index, text in enumerate(POOL)]
+            shown = {"hashtags": near[offset : offset + limit], "total": len(near)}
+            return JSONResponse(checked(schemas.PoolRows, shown))
         found = [text for text in POOL if text.startswith(query.get("prefix", ""))]
         rows = [{"hashtag": text, "uses": 10 * len(text)} for text in found[offset : offset + limit]]
-        return JSONResponse({"hashtags": rows, "total": len(found)})
+        return JSONResponse(checked(schemas.PoolRows, {"hashtags": rows, "total": len(found)}))
 
     async def trends(self, request: Request) -> Response:
-        return self._locked(request) or JSONResponse({"rising": RISING})
+        return self._locked(request) or JSONResponse(checked(schemas.Trends, {"rising": RISING}))
 
     async def recommend(self, request: Request) -> Response:
         if refused := self._locked(request):
@@ -250,7 +281,7 @@ class StandIn:
 
     async def events(self, posted: Posted) -> AsyncIterator[str]:
         for stage in ("received", "queued", "decoding", "encoding", "writing"):
-            for done in (0, 0.5, 1):
+            for done in (0, 1):
                 yield event("progress", {"stage": stage, "done": done})
                 await asyncio.sleep(self.step_seconds)
             if stage == "encoding" and self.breaks_off:

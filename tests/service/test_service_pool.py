@@ -90,9 +90,11 @@ def test_searching(client: TestClient, started: Started, living: LivingPool) -> 
         )
         page = asked.get("/v1/pool", params={"limit": 3, "offset": 2}).json()
         assert page["hashtags"] == everything["hashtags"][2:5]
-        near = asked.get("/v1/pool", params={"meaning": "cat on a mat", "limit": 3}).json()["hashtags"]
-        assert len(near) == 3
-        assert near == sorted(near, key=lambda row: -row["similarity"])
+        closest = asked.get("/v1/pool", params={"meaning": "cat on a mat"}).json()
+        assert closest["total"] == len(closest["hashtags"]) == 8
+        near = asked.get("/v1/pool", params={"meaning": "cat on a mat", "limit": 3, "offset": 2}).json()
+        assert near == {"hashtags": closest["hashtags"][2:5], "total": 8}
+        assert closest["hashtags"] == sorted(closest["hashtags"], key=lambda row: -row["similarity"])
         both = asked.get("/v1/pool", params={"meaning": "cat", "prefix": "cat"})
         refused(both, 422, "invalid_request")
         refused(asked.get("/v1/pool", params={"prefix": "!"}), 422, "no_hashtag")

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from ggm.bundle import Bundle
 from ggm.recommend import Recommender
+from ggm.serving.service.app import create_app
 from services import Started, events, refused, send
 
 
@@ -86,7 +87,27 @@ def test_what_the_creator_used_before_counts(client: TestClient, bundle: Bundle,
     found = [(item["hashtag"], item["source"]) for item in answer["hashtags"]]
     assert found == [(item.text, item.source) for item in expected.hashtags]
     assert ("OwnWord", "history") in found
+    (own,) = [item for item in answer["hashtags"] if item["hashtag"] == "OwnWord"]
+    assert (own["known"], own["novel"]) == (False, False), "it is in neither the pool nor the vocabulary"
     refused(send(client, clips[0], history=["!"]), 422, "no_hashtag")
+    post = " ".join(f"#longhashtag{letter * 20}" for letter in "abcdefghijklmnopqrstuvwxyz")
+    assert send(client, clips[0], history=["", *[post] * 199]).status_code == 200
+    assert client.get("/v1/limits").json()["max_history"] == 200
+    assert "at most 200" in refused(send(client, clips[0], history=[post] * 201), 422, "invalid_request")
+
+
+def test_frames_are_those_that_the_recommender_looks_at(bundle: Bundle, clips: list[Path]) -> None:
+    moments = {}
+    for frames in ("exact", "nearest-keyframe"):
+        with (
+            Recommender(bundle, frames=frames) as recommender,
+            TestClient(create_app(recommender).asgi, base_url="http://localhost") as client,
+        ):
+            shown = send(client, clips[0], query="?frames=1").json()["frames"]
+            moments[frames] = [frame["seconds"] for frame in shown]
+            expected = recommender.decode(clips[0]).frames.timestamps_seconds
+            assert moments[frames] == pytest.approx(expected, abs=1e-3)
+    assert moments["exact"] != moments["nearest-keyframe"]
 
 
 def test_options_narrow_the_policy_down(started: Started, clips: list[Path]) -> None:
@@ -249,6 +270,20 @@ def test_more_than_there_is_room_for_is_refused_unread(started: Started, clips: 
         message = refused(send(client, clips[0]), 503, "queue_full")
         assert "2 videos" in message
     assert send(client, clips[0]).status_code == 200
+
+
+def test_a_batch_takes_its_places_before_it_is_read(started: Started, clips: list[Path]) -> None:
+    """As many as its body may hold videos of the largest size, which is what the disk must have room for."""
+    client, app = started(max_waiting=8, max_items=8)
+    files = [("video", ("a.mp4", clips[0].read_bytes()))]
+    with app.service.queue.take(5):
+        refused(client.post("/v1/recommend/batch", files=files), 503, "queue_full")
+        refused(client.post("/v1/recommend/batch", json={"items": []}), 422, "invalid_request")
+    with app.service.queue.take(4):
+        assert client.post("/v1/recommend/batch", files=files).status_code == 200
+    with app.service.queue.take(8):
+        refused(client.post("/v1/recommend/batch", json={"items": []}), 503, "queue_full")
+    assert app.service.queue.num_taken == 0
 
 
 def test_what_waited_too_long_is_refused(started: Started, clips: list[Path]) -> None:

@@ -125,6 +125,21 @@ def test_too_large_is_said_while_the_body_still_comes(serve: Serving) -> None:
         assert read_answer(wire)[0] == 413
 
 
+@pytest.mark.parametrize("path", ["/v1/pool", "/v1/recommend/batch"])
+def test_json_is_refused_where_it_grows_too_large(serve: Serving, path: str) -> None:
+    """It is read into memory, so that it may be smaller than videos; the rest of it isn't waited for."""
+    server = serve()
+    with connection(server) as wire:
+        wire.sendall(head("POST", path, Content_Type="Application/JSON", Transfer_Encoding="chunked"))
+        piece = b" " * 1024**2
+        for _ in range(5):
+            wire.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        status, _, answer = read_answer(wire)
+        assert status == 413
+        assert answer["error"]["code"] == "too_large"
+    assert server.app.service.queue.num_taken == 0
+
+
 def test_what_comes_after_a_refusal_is_read_for_a_moment(
     serve: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:

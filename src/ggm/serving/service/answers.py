@@ -65,7 +65,7 @@ def _hashtags(answer: Answer) -> list[schemas.Hashtag]:
             display=item.display,
             score=round(item.score, 6),
             source=item.source,
-            known=item.source != "novel",
+            known=item.source in ("guidance", "vocabulary"),
             novel=item.source == "novel",
             flagged=item.flagged,
             why=[schemas.Near(hashtag=hit.text, similarity=round(hit.similarity, 6)) for hit in why],

@@ -65,16 +65,10 @@ class App:
     Args:
         asgi: For a server such as Uvicorn.
         service: What its routes share.
-        api: The application without its guard, for its OpenAPI document.
     """
 
     asgi: ASGIApp
     service: Service
-    api: FastAPI
-
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        """As ASGI wants it."""
-        return self.asgi(scope, receive, send)
 
 
 def create_app(
@@ -85,7 +79,8 @@ def create_app(
     With a living pool that is open for writing, the pool can be changed by requests.
 
     Args:
-        recommender: Its model; the caller closes it, and its pool.
+        recommender: Its model, and which frames it looks at; its limits of videos are those of the
+            settings. The caller closes it, and its pool.
         settings: Its limits.
         keys: Who may ask; None if everybody who reaches it may do everything.
 
@@ -135,7 +130,7 @@ def create_app(
     _add_others(api)
     _add_page(api)
     guarded = Guard(api, access=service.access, metrics=metrics, settings=settings)
-    return App(guarded, service, api)
+    return App(guarded, service)
 
 
 def _add_others(api: FastAPI) -> None:

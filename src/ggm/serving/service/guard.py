@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 MAX_TEXT_BYTES: Final = 4 * 1024**2
 """Of a body that holds no video."""
 
-MAX_BATCH_VIDEOS: Final = 4
-"""How many videos of the largest size the body of a batch holds."""
-
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -108,8 +105,7 @@ class Guard:
             if headers.get("content-encoding", "identity") != "identity":
                 raise Refusal(415, "unsupported_media_type", "send the body without Content-Encoding")
             # Pages of other sites may send what says that it is text, without asking first.
-            kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-            if path in _JSON_PATHS and kind != "application/json":
+            if path in _JSON_PATHS and not says_json(headers.get("content-type", "application/json")):
                 raise Refusal(415, "unsupported_media_type", "send JSON, as application/json")
         client = scope.get("client")
         return self._access.admit(
@@ -119,10 +115,10 @@ class Guard:
             address=client[0] if client else "local",
         )
 
-    def max_body_bytes(self, path: str) -> int:
-        """How much may be sent there."""
-        videos = {"/v1/recommend": 1, "/v1/recommend/batch": MAX_BATCH_VIDEOS}.get(path, 0)
-        return videos * self._settings.max_upload_bytes + MAX_TEXT_BYTES
+    def max_body_bytes(self, path: str, content_type: str) -> int:
+        """How much may be sent there; JSON, which is read into memory, holds no videos."""
+        videos = {"/v1/recommend": 1, "/v1/recommend/batch": self._settings.max_batch_uploads}.get(path, 0)
+        return (0 if says_json(content_type) else videos) * self._settings.max_upload_bytes + MAX_TEXT_BYTES
 
     def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
@@ -151,7 +147,7 @@ class _Exchange:
         self._started = guard._timer()
         self._status = 0
         self._num_bytes = 0
-        self._max_bytes = guard.max_body_bytes(scope["path"])
+        self._max_bytes = guard.max_body_bytes(scope["path"], self._headers.get("content-type", ""))
         self._has_all = False
         self._code: str | None = None
         self._client: Client | None = None
@@ -237,6 +233,11 @@ class _Exchange:
         if self._client is not None and self._client.key_id is not None:
             fields["key"] = self._client.key_id
         _log.info("request", extra={"fields": fields | scope["state"]["fields"]})
+
+
+def says_json(content_type: str) -> bool:
+    """Whether a body is JSON, by its header."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _body_too_large(max_bytes: int) -> Refusal:

@@ -8,7 +8,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
-_LIBRARIES: Final = ("uvicorn.error",)
+_LOGGERS: Final = ("ggm.serve", "uvicorn.error")
 
 
 class JsonLines(logging.Formatter):
@@ -40,7 +40,7 @@ def log_to(stream: TextIO) -> None:
     """Let the service and its web server write to a stream, and to nothing else. For programs."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
-    for name in ("ggm.serve", *_LIBRARIES):
+    for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(logging.INFO)

@@ -8,11 +8,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ggm.errors import DataError, HashtagError, MissingDependencyError, PoolError
 from ggm.hashtags import key
+from ggm.pool.living import LivingPool
 from ggm.pool.posts import learn, read_post_uses
 from ggm.serving.service import schemas
 from ggm.serving.service.errors import Refusal
@@ -25,7 +26,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from ggm.corpus.rows import BadRow
-    from ggm.pool.living import LivingPool
 
 T = TypeVar("T")
 
@@ -44,30 +44,12 @@ def add_routes(app: FastAPI, errors: dict[int | str, dict[str, Any]]) -> None:
         errors: How refusals are described.
     """
     path = "/v1/pool"
-    app.get(
-        path,
-        response_model=schemas.PoolRows,
-        response_model_exclude_none=True,
-        responses=errors,
-        summary="Search the pool",
-    )(search)
-    app.get(f"{path}/trends", response_model=schemas.Trends, responses=errors, summary="What is rising")(
-        trends
-    )
-    app.post(
-        path,
-        response_model=schemas.PoolState,
-        response_model_exclude_none=True,
-        responses=errors,
-        summary="Add hashtags, give them other names, count uses",
-    )(change)
-    app.delete(
-        path,
-        response_model=schemas.PoolState,
-        response_model_exclude_none=True,
-        responses=errors,
-        summary="Take hashtags out",
-    )(remove)
+    usual: dict[str, Any] = {"response_model_exclude_none": True, "responses": errors}
+    changed = usual | {"response_model": schemas.PoolState}
+    app.get(path, response_model=schemas.PoolRows, summary="Search the pool", **usual)(search)
+    app.get(f"{path}/trends", response_model=schemas.Trends, summary="What is rising", **usual)(trends)
+    app.post(path, summary="Add hashtags, give them other names, count uses", **changed)(change)
+    app.delete(path, summary="Take hashtags out", **changed)(remove)
 
 
 async def search(
@@ -94,10 +76,9 @@ async def trends(
     """Hashtags that are used more than usual."""
     service: Service = request.app.state.service
     pool: object = service.recommender.bundle.pool
-    rising = getattr(pool, "rising", None)
-    if rising is None:
+    if not isinstance(pool, LivingPool):
         return schemas.Trends(rising=[])
-    found = await _in_thread(service, lambda: rising(smoothing=smoothing, top_k=limit))
+    found = await _in_thread(service, lambda: pool.rising(smoothing=smoothing, top_k=limit))
     return schemas.Trends(
         rising=[
             schemas.Rising(
@@ -176,15 +157,16 @@ def _remove(pool: LivingPool, hashtags: list[str]) -> schemas.PoolState:
 
 
 def _by_prefix(service: Service, prefix: str, limit: int, offset: int) -> schemas.PoolRows:
-    pool: Any = service.recommender.bundle.pool
+    pool = service.recommender.bundle.pool
+    living = pool if isinstance(pool, LivingPool) else None
     start = key(prefix) if prefix else ""
-    if start and hasattr(pool, "starting_with"):
-        found = pool.starting_with(prefix, max(1, len(pool)))
+    found: Sequence[str]
+    if start and living is not None:
+        found = living.starting_with(prefix, max(1, len(living)))
     else:
         found = sorted((text for text in pool.hashtags if key(text).startswith(start)), key=key)
-    uses = getattr(pool, "uses", None)
     rows = [
-        schemas.PoolRow(hashtag=text, uses=None if uses is None else uses(text).num_uses)
+        schemas.PoolRow(hashtag=text, uses=None if living is None else living.uses(text).num_uses)
         for text in found[offset : offset + limit]
     ]
     return schemas.PoolRows(hashtags=rows, total=len(found))
@@ -197,7 +179,7 @@ def _by_meaning(service: Service, meaning: str, limit: int, offset: int) -> sche
     query = bundle.embed_descriptions([meaning])[0]
     hits = bundle.pool.search(query, min(len(bundle.pool), offset + limit))[offset:]
     rows = [schemas.PoolRow(hashtag=hit.text, similarity=round(hit.similarity, 6)) for hit in hits]
-    return schemas.PoolRows(hashtags=rows, total=len(rows))
+    return schemas.PoolRows(hashtags=rows, total=len(bundle.pool))
 
 
 def _writable(service: Service) -> LivingPool:

@@ -276,6 +276,7 @@ class RecommendQueue:
                     limits=self._limits,
                     short_side=extractor.short_side,
                     sound_rate_hz=extractor.sound_rate_hz,
+                    frames=self._recommender.frames,
                 )
             except MediaError as error:
                 # The process died, which need not be the video's fault: another one tries once more.

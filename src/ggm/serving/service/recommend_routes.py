@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from ggm.history import History
 from ggm.serving.service import schemas
 from ggm.serving.service.answers import recommended
 from ggm.serving.service.errors import Refusal, client_gone
-from ggm.serving.service.guard import MAX_TEXT_BYTES
+from ggm.serving.service.guard import says_json
 from ggm.serving.service.queue import Answer, Job, Stage
 from ggm.serving.service.state import Service
 from ggm.serving.service.uploads import Form, UploadLimits, read_form
@@ -53,7 +53,12 @@ _FORM: Final[dict[str, Any]] = {
                         "video": {"type": "string", "format": "binary"},
                         "path": {"type": "string", "description": "In place of a video, where allowed."},
                         "description": {"type": "string", "maxLength": MAX_DESCRIPTION_CHARACTERS},
-                        "history": {"type": "array", "items": {"type": "string"}},
+                        "history": {
+                            "type": "array",
+                            "maxItems": schemas.MOST_HISTORY,
+                            "items": {"type": "string", "maxLength": MAX_DESCRIPTION_CHARACTERS},
+                            "description": "The hashtags of an earlier post; repeated, oldest first.",
+                        },
                         "options": {"type": "string", "description": "JSON, see the schema Options."},
                     },
                 },
@@ -130,6 +135,7 @@ async def limits(request: Request) -> schemas.Limits:
         max_beams=MOST_BEAMS,
         max_items=service.settings.max_items,
         max_description_characters=MAX_DESCRIPTION_CHARACTERS,
+        max_history=schemas.MOST_HISTORY,
         paths=bool(service.settings.roots),
         pool_changes=service.living_pool is not None,
     )
@@ -159,15 +165,17 @@ async def recommend_batch(request: Request) -> schemas.BatchAnswer:
     own_id = request.state.request_id
     service.access.count_recommendations(request.state.client)
     with ExitStack() as held:
-        if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
-            items = _json_items(await request.body(), service)
-            paths = [_path_of(item, service) for item in items]
-        else:
-            # As many as may come: how many do is known at the end.
-            places = held.enter_context(service.queue.take(1))
-            form = held.enter_context(await _form(request, service, max_videos=service.settings.max_items))
-            items, paths = _form_items(form), list(form.videos)
-            places.close()
+        is_json = says_json(request.headers.get("content-type", ""))
+        paths: Sequence[Path | Refusal]
+        # How many videos come is known at the end; until then the places are for what the body may weigh.
+        with service.queue.take(1 if is_json else service.settings.max_batch_uploads):
+            if is_json:
+                items = _json_items(await request.body(), service)
+                paths = [_path_of(item, service) for item in items]
+            else:
+                form = await _form(request, service, max_videos=service.settings.max_items)
+                held.enter_context(form)
+                items, paths = _form_items(form), form.videos
         if len(items) > 1:
             service.access.count_recommendations(request.state.client, len(items) - 1)
         held.enter_context(service.queue.take(len(items)))
@@ -349,7 +357,7 @@ def _one_item(form: Form, service: Service) -> tuple[schemas.Item, Path]:
         item = schemas.Item(
             path=path,
             description=given["description"] or "",
-            history=[text for text in form.texts.get("history", []) if text],
+            history=form.texts.get("history", []),
             options=options,
         )
     except ValidationError as error:
@@ -363,8 +371,6 @@ def _one_item(form: Form, service: Service) -> tuple[schemas.Item, Path]:
 
 
 def _json_items(body: bytes, service: Service) -> list[schemas.Item]:
-    if len(body) > MAX_TEXT_BYTES:
-        raise Refusal(413, "too_large", f"a batch has at most {MAX_TEXT_BYTES:,} bytes of JSON")
     try:
         items = schemas.Batch.model_validate_json(body).items
     except ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from ggm.errors import MissingDependencyError
+from ggm.recommend import MAX_DESCRIPTION_CHARACTERS
 from ggm.records import PolicyAction, PolicyRule, Source
 from ggm.serving.service.wishes import MOST_BEAMS, MOST_HASHTAGS
 
@@ -20,6 +21,8 @@ _LONGEST_HASHTAG: Final = 200
 _LONGEST_DESCRIPTION: Final = 100_000
 
 HashtagText = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_HASHTAG)]
+HistoryText = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION_CHARACTERS)]
+"""The hashtags of one post, or its caption."""
 
 
 class _Request(BaseModel):
@@ -51,7 +54,11 @@ class Item(_Request):
 
     path: str | None = Field(default=None, description="Below one of the service's folders.", max_length=4096)
     description: str = Field(default="", max_length=_LONGEST_DESCRIPTION)
-    history: list[HashtagText] = Field(default_factory=list, max_length=MOST_HISTORY)
+    history: list[HistoryText] = Field(
+        default_factory=list,
+        max_length=MOST_HISTORY,
+        description="The hashtags of the creator's earlier posts, a text a post, oldest first.",
+    )
     options: Options = Options()
 
 
@@ -240,6 +247,7 @@ class Limits(_Answer):
     max_beams: int
     max_items: int
     max_description_characters: int
+    max_history: int = Field(description="Earlier posts whose hashtags may be sent.")
     paths: bool = Field(description="Whether videos can be named by path.")
     pool_changes: bool = Field(description="Whether the pool can be changed here.")
 
@@ -256,7 +264,7 @@ class PoolRows(_Answer):
     """Hashtags that were found."""
 
     hashtags: list[PoolRow]
-    total: int = Field(description="How many there are in all; by meaning, how many are shown.")
+    total: int = Field(description="How many there are in all; by meaning, all of the pool, closest first.")
 
 
 class Rising(_Answer):

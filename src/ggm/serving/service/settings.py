@@ -11,6 +11,7 @@ from ggm.errors import ConfigError
 from ggm.policy import Policy
 
 MAX_UPLOAD_BYTES: Final = 200_000_000
+_BATCH_UPLOADS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class ServiceSettings:
             raise ConfigError(
                 f"serve: max_items ({self.max_items}) is more than max_waiting ({self.max_waiting})"
             )
+
+    @property
+    def max_batch_uploads(self) -> int:
+        """How many videos of the largest size the body of a batch holds; it takes as many places."""
+        return min(_BATCH_UPLOADS, self.max_items)
 
 
 def is_loopback(host: str) -> bool:

@@ -43,7 +43,6 @@ class Form:
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     videos: list[Path] = field(default_factory=list)
-    num_bytes: int = 0
 
     def text(self, name: str) -> str | None:
         """The one text of that name; None if there is none.
@@ -101,7 +100,6 @@ async def read_form(
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
         async for chunk in chunks:
             parser.write(chunk)
-            reader.form.num_bytes += len(chunk)
             if reader.waiting_bytes >= _WRITE_BYTES:
                 await asyncio.to_thread(reader.flush)
         parser.finalize()

@@ -3,10 +3,7 @@
 export const SOURCES = {
   guidance: { label: "Guidance", meaning: "The retriever found it in the pool: it is close to your video." },
   vocabulary: { label: "Known", meaning: "The model wrote it, and knows it from training or the pool." },
-  novel: { label: "New", meaning: "The model coined it: no one has used it where it learned." },
-  generated: { label: "Written", meaning: "The model wrote it." },
-  both: { label: "Guidance + written", meaning: "The retriever found it in the pool, and the model wrote it too." },
-  description: { label: "Description", meaning: "It is in your description." },
+  novel: { label: "New", meaning: "Neither the pool nor the vocabulary has it: the model coined it, or you wrote it." },
   history: { label: "History", meaning: "You have used it before." },
   own: { label: "Yours", meaning: "You added it." },
 };
@@ -29,81 +26,46 @@ export const RULES = {
 
 export function readAnswer(raw) {
   return {
-    id: raw.id ?? "",
-    hashtags: (raw.hashtags ?? []).map((item) => ({
-      text: item.display ?? item.hashtag ?? item.text,
-      score: item.score ?? 0,
-      source: item.source ?? "generated",
-      novel: item.novel ?? item.source === "novel",
-      flagged: item.flagged ?? false,
-      known: item.known ?? item.source !== "novel",
-      why: hits(item.why),
-    })),
-    changes: (raw.changes ?? []).map((change) => ({
-      text: change.hashtag ?? change.text,
-      result: change.result ?? null,
-      action: change.action,
-      rule: change.rule,
-      reason: change.reason ?? change.matched ?? "",
-    })),
+    id: raw.id,
+    hashtags: raw.hashtags.map(({ display, score, source, novel, flagged, why }) => (
+      { text: display, score, source, novel, flagged, why: hits(why) })),
+    changes: raw.changes.map(({ hashtag, result, action, rule, reason }) => ({ text: hashtag, result, action, rule, reason })),
     guidance: hits(raw.guidance),
     frames: raw.frames ?? [],
-    notices: raw.notices ?? [],
-    seconds: raw.seconds ?? {},
-    bundle: raw.bundle ?? {},
+    notices: raw.notices,
+    seconds: raw.seconds,
+    bundle: raw.bundle,
   };
 }
 
-const hits = (rows) => (rows ?? []).map((row) => ({ text: row.hashtag ?? row.text, similarity: row.similarity }));
+const hits = (rows) => rows.map(({ hashtag, similarity }) => ({ text: hashtag, similarity }));
 
-// A list, or an object by name; each of them has a name then.
-function named(rows) {
-  if (Array.isArray(rows)) return rows.map((row) => (typeof row === "string" ? { name: row } : row));
-  return Object.entries(rows ?? {}).map(([name, row]) => ({ name, ...row }));
-}
-
-export function readPlatforms(raw) {
-  return named(raw.platforms ?? raw).map((preset) => ({
-    name: preset.name,
-    title: preset.title ?? titleOf(preset.name),
-    count: preset.max_count ?? preset.count ?? null,
-    length: preset.max_length ?? preset.length ?? null,
-    characters: preset.max_total_length ?? preset.characters ?? null,
-    recommended: preset.recommended ?? [],
-  }));
-}
+export const readPlatforms = (raw) => Object.entries(raw.platforms).map(([name, preset]) => ({
+  name,
+  title: TITLES[name] ?? name.charAt(0).toUpperCase() + name.slice(1),
+  count: preset.max_count,
+  length: preset.max_length,
+  characters: preset.max_total_length,
+  recommended: preset.recommended,
+}));
 
 const TITLES = {
   tiktok: "TikTok", youtube: "YouTube", "youtube-shorts": "YouTube Shorts", x: "X", linkedin: "LinkedIn",
 };
-const titleOf = (name) => TITLES[name] ?? name.charAt(0).toUpperCase() + name.slice(1);
 
-export function readLimits(raw) {
-  const limits = raw.limits ?? raw;
-  return {
-    bytes: limits.max_upload_bytes ?? limits.max_size_bytes ?? limits.upload_bytes ?? null,
-    seconds: limits.max_duration_seconds ?? limits.duration_seconds ?? null,
-    formats: limits.formats ?? [],
-    description: limits.max_description_characters ?? limits.description_characters ?? null,
-    hashtags: limits.max_hashtags ?? null,
-  };
-}
+export const readLimits = (raw) => ({
+  bytes: raw.max_upload_bytes,
+  seconds: raw.max_duration_seconds,
+  formats: raw.formats,
+  description: raw.max_description_characters,
+  history: raw.max_history,
+  hashtags: raw.max_hashtags,
+});
 
-export function readPool(raw) {
-  const rows = raw.hashtags ?? raw.results ?? raw.items ?? [];
-  return {
-    total: raw.total ?? null,
-    rows: rows.map((row) => (typeof row === "string" ? { text: row } : {
-      text: row.hashtag ?? row.text, similarity: row.similarity, uses: usesOf(row.uses), trend: row.trend,
-    })),
-  };
-}
+export const readPool = (raw) => ({
+  total: raw.total,
+  rows: raw.hashtags.map(({ hashtag, similarity, uses }) => ({ text: hashtag, similarity, uses })),
+});
 
-export function readTrends(raw) {
-  const rows = raw.rising ?? raw.trends ?? raw.hashtags ?? [];
-  return rows.map((row) => ({
-    text: row.hashtag ?? row.text, rise: row.rise, perDay: row.per_day, before: row.per_day_before, uses: usesOf(row.uses),
-  }));
-}
-
-const usesOf = (uses) => (uses && typeof uses === "object" ? uses.count : uses);
+export const readTrends = (raw) =>
+  raw.rising.map(({ hashtag, rise, per_day: perDay }) => ({ text: hashtag, rise, perDay }));

@@ -15,6 +15,7 @@ const MOST_RETRIES = 5;
 const WAIT_SECONDS = 5; // where the service doesn't say how long
 
 let platforms = [];
+let mostHistory = 200; // posts
 let stop = null; // ends what is running
 
 const platform = () => platforms.find((preset) => preset.name === $("platform").value) ?? null;
@@ -95,7 +96,7 @@ function filledForm() {
   const form = new FormData();
   form.set("video", video.file, video.file.name);
   form.set("description", $("description").value.trim());
-  for (const hashtag of history()) form.append("history", hashtag);
+  for (const post of history().slice(-mostHistory)) form.append("history", post);
   const chosen = options();
   if (Object.keys(chosen).length) form.set("options", JSON.stringify(chosen));
   return form;
@@ -183,8 +184,9 @@ async function learn() {
   if (limits) {
     const read = readLimits(limits);
     video.setLimits(read);
-    if (read.hashtags) $("max-hashtags").max = read.hashtags;
-    if (read.description) $("description").maxLength = read.description;
+    mostHistory = read.history;
+    $("max-hashtags").max = read.hashtags;
+    $("description").maxLength = read.description;
   }
   const refused = asked.find((item) => item.reason)?.reason;
   $("service").textContent = refused ? (refused.needsKey ? "This service asks for a key: press “Key” above." : refused.message) : "";

@@ -55,14 +55,18 @@ export class Pool {
       if (offset) $("pool-results").append(...items);
       else $("pool-results").replaceChildren(...items);
       this.offset = offset + rows.length;
-      $("pool-more").hidden = total === null ? rows.length < PAGE : this.offset >= total;
-      const count = total ?? this.offset;
-      $("pool-status").textContent = this.offset ? `${plural(count, "hashtag")} found` : `Nothing in the pool ${this.mode() === "prefix" ? "begins with" : "means"} “${text}”.`;
+      $("pool-more").hidden = this.offset >= total;
+      $("pool-status").textContent = this.found(text, total);
       if (offset && items.length) items[0].querySelector("button").focus();
     } catch (error) {
       if (error.name === "AbortError") return;
       $("pool-status").textContent = this.told(error);
     }
+  }
+
+  found(text, total) {
+    if (this.mode() === "meaning") return total ? `The ${number(this.offset)} closest of ${plural(total, "hashtag")}` : "The pool is empty.";
+    return total ? `${plural(total, "hashtag")} found` : `Nothing in the pool begins with “${text}”.`;
   }
 
   async trends() {
@@ -82,7 +86,7 @@ export class Pool {
       similarity === undefined ? "" : `similarity ${similarity.toFixed(2)}`,
       rise === undefined ? "" : `× ${rise.toFixed(1)}`,
       perDay === undefined ? "" : `${perDay.toFixed(perDay < 10 ? 1 : 0)} a day`,
-      typeof uses === "number" && perDay === undefined ? plural(uses, "use") : "",
+      uses === undefined ? "" : plural(uses, "use"),
     ].filter(Boolean).join(" · ");
     return h("li", {},
       h("span", { class: "hashtag", dir: "auto", text: `#${text}` }),

@@ -69,10 +69,8 @@ export class Results {
       onchange: () => { pick.ticked = box.checked; this.count(); },
     });
     box.checked = pick.ticked;
-    const isNew = pick.novel && pick.source !== "novel";
     const marks = [
       h("span", { class: "source", text: source.label }),
-      isNew ? h("span", { class: "mark", text: "New" }) : null,
       pick.flagged ? h("span", { class: "mark warn", text: "Look at it first" }) : null,
       h("span", { class: "mark warn too-long", text: "Too long here", hidden: true }),
     ];
@@ -174,8 +172,7 @@ function reasons(pick, source, guidance) {
   const near = others.length
     ? h("p", {}, place < 0 ? "Closest to it in what guided the model: " : "Closest to it there: ", h("span", { class: "near", dir: "auto", text: others.map(({ text, similarity }) => `#${text} (${similarity.toFixed(2)})`).join(", ") }))
     : null;
-  const known = pick.novel ? h("p", { text: "It is in neither the pool nor the vocabulary." }) : null;
-  return [h("p", {}, h("strong", { text: `${source.label}. ` }), source.meaning), there, near, known];
+  return [h("p", {}, h("strong", { text: `${source.label}. ` }), source.meaning), there, near];
 }
 
 function showLimit(element, { used, most, over }, unit, isAdvice) {
@@ -193,7 +190,7 @@ function showChanges(changes) {
   $("changes-part").hidden = !changes.length;
   $("changes-title").textContent = `What the rules changed (${number(changes.length)})`;
   $("changes").replaceChildren(...changes.map(({ text, result, action, rule, reason }) => {
-    const why = RULES[rule] ?? String(rule ?? "").replaceAll("_", " ");
+    const why = RULES[rule] ?? rule;
     return h("li", { "data-action": action },
       h("span", { class: "action", text: ACTIONS[action] ?? action }),
       h("span", { class: "changed" },
@@ -214,12 +211,7 @@ function showGuidance(guidance) {
 }
 
 function showFacts({ bundle, seconds, id }) {
-  const total = seconds.total ?? Object.values(seconds).reduce((sum, value) => sum + value, 0);
-  $("facts").textContent = [
-    bundle.name ? `Model ${bundle.name}` : "",
-    total ? `${total.toFixed(1)} seconds` : "",
-    id ? `request ${id}` : "",
-  ].filter(Boolean).join(" · ");
+  $("facts").textContent = `Model ${bundle.name} · ${seconds.total.toFixed(1)} seconds · request ${id}`;
 }
 
 async function toClipboard(text) {

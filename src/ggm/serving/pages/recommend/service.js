@@ -8,9 +8,9 @@ export const currentKey = () => kept("sessionStorage", KEY);
 export const useKey = (key) => keep("sessionStorage", KEY, key);
 
 export class ServiceError extends Error {
-  constructor(message, { status = 0, code = "", requestId = "", retrySeconds = null } = {}) {
+  constructor(message, { status = 0, requestId = "", retrySeconds = null } = {}) {
     super(message);
-    Object.assign(this, { status, code, requestId, retrySeconds });
+    Object.assign(this, { status, requestId, retrySeconds });
   }
 
   get passes() { return this.status === 429 || this.status === 503; }
@@ -103,17 +103,12 @@ function errorOf(status, text, header) {
     told = JSON.parse(text);
     told = told.error ?? told;
   } catch { /* not by the service itself, such as a proxy's page */ }
-  const code = told.code ?? "";
   return new ServiceError(told.message ?? `The service refused with status ${status}.`, {
-    status: told.status ?? (status || STATUS_OF[code] || 0),
-    code,
+    status: told.status ?? status, // errors within events say theirs
     requestId: told.request_id ?? header("X-Request-ID") ?? "",
     retrySeconds: told.retry_after ?? retrySeconds(header("Retry-After")),
   });
 }
-
-// Errors within events have no status of their own; these are the ones that the page treats in its own way.
-const STATUS_OF = { busy: 503, overloaded: 503, queue_full: 503, not_ready: 503, too_many_requests: 429, rate_limited: 429 };
 
 function retrySeconds(value) {
   if (!value) return null;

@@ -1,7 +1,7 @@
 // What people set: colours, key, options, their own hashtags.
 
 import { $, keep, kept, number, percent, say } from "./dom.js";
-import { listOf } from "./hashtags.js";
+import { joined, listOf } from "./hashtags.js";
 import { currentKey, useKey } from "./service.js";
 
 const THEME = "ggm.theme";
@@ -66,7 +66,8 @@ export function setUpHistory() {
   update();
 }
 
-export const history = () => listOf($("history").value);
+// A text a post, as the service wants it.
+export const history = () => $("history").value.split("\n").map((line) => joined(listOf(line))).filter(Boolean);
 
 export function setUpOptions() {
   $("min-score").addEventListener("input", () => {

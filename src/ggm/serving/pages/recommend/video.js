@@ -87,7 +87,7 @@ export class VideoField {
     $("video-remove").addEventListener("click", () => {
       this.clear();
       this.complain("");
-        $("file").focus();
+      $("file").focus();
     });
     for (const name of ["dragenter", "dragover"]) {
       addEventListener(name, (event) => {
