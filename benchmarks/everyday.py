@@ -29,9 +29,9 @@ from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.corpus.render import NUM_FRAMES, SIDE, write_video
 from ggm.evaluation.bootstrap import bootstrap_mean
 from ggm.hashtags import normalise
+from ggm.hashtags.plurals import singular_key
 from ggm.recommend import Recommender
 from ggm.records import Post, Recommendation
-from ggm.training.scorer import singular_key
 
 LABELS = Path(__file__).with_suffix(".toml")
 TOP = 5

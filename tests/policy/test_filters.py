@@ -53,7 +53,7 @@ INNOCENT = """
 
 HARMFUL = """
     fuck fuckyou FuckThis motherfuckers cunt cunts niggas faggots bullshit holyshit shitpost bitches whores
-    sluts pornhub dickhead wanker retard dumbass
+    sluts pornhub dickhead wanker retard dumbass dumbasses jackasses pussies orgies
 """
 
 DISGUISED = ["sh1t", "b1tch", "a55hole", "fagg0t", "fuuuck", "f_u_c_k", "S-H-I-T", "fck", "phuck"]
@@ -94,6 +94,9 @@ def test_other_languages_by_name() -> None:
         ["box", "boxes"],
         ["horse", "horses"],
         ["glass", "glasses"],
+        ["bus", "buses"],
+        ["pie", "pies"],
+        ["tomato", "tomatoes"],
         ["dance", "dances"],
         ["beach_party", "BeachParties", "PartyBeach"],
     ],

@@ -2,7 +2,7 @@
 
 `canonical` normalises and compares, `caption` takes hashtags out of what a creator typed,
 `creators` and `emoji_words` make the rest readable, `words` splits a hashtag into words and shows
-it readably, `vocabulary` counts known hashtags.
+it readably, `plurals` brings them into the singular, `vocabulary` counts known hashtags.
 """
 
 from ggm.hashtags.canonical import MAX_LENGTH, key, normalise, same

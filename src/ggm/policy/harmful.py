@@ -14,6 +14,7 @@ from typing import Any, Final
 from ggm.errors import ConfigError
 from ggm.hashtags import split_words
 from ggm.hashtags.canonical import letters_only, normalise
+from ggm.hashtags.plurals import singular
 from ggm.policy.patterns import Patterns
 from ggm.policy.wordlists import word_lists
 
@@ -56,16 +57,10 @@ def harmful_word(hashtag: str, *, languages: tuple[str, ...] = ("english",)) -> 
         return None
     words = split_words(hashtag)
     joined = letters_only(normalise(hashtag))
-    texts = dict.fromkeys(
-        [" ".join(words), " ".join(map(_without_plural, words)), joined, _without_plural(joined)]
-    )
+    texts = dict.fromkeys([" ".join(words), " ".join(map(singular, words)), joined, singular(joined)])
     check = _filter(languages).check_profanity
     found = (word for text in texts for word in check(text)["profane_words"])
     return next(found, None)
-
-
-def _without_plural(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 @cache

@@ -18,6 +18,7 @@ from ggm.evaluation.predict import Progress
 from ggm.features.posts import PostFeatures
 from ggm.generator.decoding import generate, remember
 from ggm.hashtags import key
+from ggm.hashtags.plurals import singular_key
 from ggm.ranking import Candidate
 from ggm.scorer import MEASURES, Scorer, Weights, measures_of
 from ggm.training.dataset import TRAIN, VALIDATION, Bar, Warn, no_bar, no_warning, open_features
@@ -128,12 +129,6 @@ def _right(candidates: Sequence[Candidate], wanted: Sequence[str], *, loose: boo
     fold = singular_key if loose else key
     known = {fold(text) for text in wanted}
     return tuple(fold(item.text) in known for item in candidates)
-
-
-def singular_key(text: str) -> str:
-    """The key of a hashtag without a plural's s, to compare with hashtags that were listed as fitting."""
-    folded = key(text)
-    return folded[:-1] if folded.endswith("s") and not folded.endswith("ss") else folded
 
 
 def fit_scorer(posts: Sequence[JudgedPost], *, penalty: float = PENALTY) -> Scorer:
