@@ -81,9 +81,7 @@ def test_beams_are_those_of_transformers(
                     memory,
                     start_id=generator.decoder_start_token_id,
                     eos_id=generator.eos_token_id,
-                    num_beams=decoding.num_beams,
-                    max_new_tokens=decoding.max_new_tokens,
-                    length_penalty=decoding.length_penalty,
+                    decoding=decoding,
                     processors=processors,
                 )
             for mine, theirs in zip(found, expected, strict=True):
@@ -166,9 +164,7 @@ def test_a_post_that_is_finished_costs_nothing_further(trained: Any) -> None:
             remember(generator, batch),
             start_id=generator.decoder_start_token_id,
             eos_id=generator.eos_token_id,
-            num_beams=5,
-            max_new_tokens=40,
-            length_penalty=1.0,
+            decoding=DecodingConfig(max_new_tokens=40),
             processors=[],
         )
     assert [len(beams.sequences) for beams in found] == [5] * 4

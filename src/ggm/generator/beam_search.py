@@ -7,12 +7,13 @@ its best open beam can't overtake the worst kept one any more. A finished post c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ggm.generator.config import DecodingConfig
 from ggm.generator.decoder import FastDecoder
 from ggm.generator.memory import Memory
 
@@ -42,10 +43,8 @@ def beam_search(
     *,
     start_id: int,
     eos_id: int,
-    num_beams: int,
-    max_new_tokens: int,
-    length_penalty: float,
-    processors: list[Processor],
+    decoding: DecodingConfig,
+    processors: Sequence[Processor],
 ) -> list[Beams]:
     """Search for B posts at once.
 
@@ -54,19 +53,19 @@ def beam_search(
         memory: Of the posts.
         start_id: Token that all begins with.
         eos_id: Token that ends a sequence.
-        num_beams: K, 2 or more.
-        max_new_tokens: Longest sequence, 1 or more.
-        length_penalty: Power of the length that scores are divided by.
+        decoding: K beams, 2 or more, their longest length, and its penalty. Repeated n-grams are left to
+            the processors.
         processors: Change log-probabilities, such as by forbidding tokens.
 
     Returns:
         For each post up to K beams: as many as were finished.
     """
     device = memory.states.device
+    num_beams, max_new_tokens = decoding.num_beams, decoding.max_new_tokens
     keys = decoder.remember(memory)
     written = decoder.begin(max_new_tokens)
     posts = list(range(len(memory)))  # those that are still open, in the order of the rows
-    searches = [_Search(num_beams, length_penalty) for _ in posts]
+    searches = [_Search(num_beams, decoding.length_penalty) for _ in posts]
     ids = torch.full((len(posts) * num_beams, 1), start_id, device=device)
     sums = torch.full((len(posts), num_beams), _NEVER, device=device)
     sums[:, 0] = 0  # all beams are the same at first: continue only one of them

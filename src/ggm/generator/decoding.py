@@ -63,8 +63,7 @@ def generate(
     if only is not None and not len(only):
         return [[] for _ in range(len(batch))]  # nothing can be spelled
     processors = _processors(generator, decoding, only)
-    slow = reference or generator.pointer is not None  # a pointer needs the states before the output layer
-    decoder = None if slow else fast_decoder(generator.text_model)
+    decoder = _fast_decoder(generator, reference=reference)
     with _evaluation(generator):
         memory = generator.encode(batch) if memory is None else memory
         if decoding.num_beams == 1:
@@ -81,9 +80,7 @@ def generate(
                 memory,
                 start_id=generator.decoder_start_token_id,
                 eos_id=generator.eos_token_id,
-                num_beams=decoding.num_beams,
-                max_new_tokens=decoding.max_new_tokens,
-                length_penalty=decoding.length_penalty,
+                decoding=decoding,
                 processors=processors,
             )
     return [_rank(generator, beams, decoding, vocabulary, only) for beams in found]
@@ -142,8 +139,7 @@ def score_hashtags(
     # Candidates of one length side by side, so that few steps are spent on padding.
     places.sort(key=lambda row: len(row[2]))
     rows = [(post, ids) for post, _, ids in places]
-    slow = reference or generator.pointer is not None  # a pointer needs the states before the output layer
-    decoder = None if slow else fast_decoder(generator.text_model)
+    decoder = _fast_decoder(generator, reference=reference)
     with _evaluation(generator):
         memory = generator.encode(batch) if memory is None else memory
         if decoder is None:
@@ -153,6 +149,13 @@ def score_hashtags(
     for (post, place, _), value in zip(places, values, strict=True):
         scores[post][place] = value
     return scores
+
+
+def _fast_decoder(generator: Generator, *, reference: bool) -> FastDecoder | None:
+    """What writes and scores for a generator; None where that is left to `ggm.generator.reference`."""
+    if reference or generator.pointer is not None:  # a pointer needs the states before the output layer
+        return None
+    return fast_decoder(generator.text_model)
 
 
 class _Scoring:

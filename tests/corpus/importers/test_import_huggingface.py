@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -102,6 +104,53 @@ def test_a_folder_of_videos_with_metadata(tmp_path: Path) -> None:
     )
     done = import_from(folder, "huggingface", tmp_path / "out")
     assert [(post.id, post.video) for post in done.posts] == [("sub/a.mp4", folder / "sub/a.mp4")]
+
+
+@pytest.fixture
+def broken_torchcodec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is installed, but can't be loaded, such as for want of a system's library."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchcodec"]:
+        monkeypatch.delitem(sys.modules, name)
+    package = tmp_path / "installed" / "torchcodec"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('raise OSError("Could not load this library")')
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setattr(datasets.config, "TORCHCODEC_AVAILABLE", True)
+
+
+@pytest.mark.usefixtures("broken_torchcodec")
+def test_a_decoder_of_the_library_plays_no_part(tmp_path: Path) -> None:
+    """`datasets` used to load it for each row of a folder of videos, though none was to be decoded."""
+    folder = make_videos(tmp_path / "clips", ["a.mp4"])
+    write_json_lines(folder / "metadata.jsonl", {"file_name": "a.mp4", "text": "hello #x1"})
+    assert [post.id for post in import_from(folder, "huggingface", tmp_path / "out1").posts] == ["a.mp4"]
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    with tarfile.open(archives / "rows.tar", "w") as archive:
+        for name, content in (("a.mp4", b"first"), ("a.json", b'{"text": "hello #x1"}')):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    (post,) = import_from(
+        archives, "huggingface", tmp_path / "out2", video_column="mp4", description_column="json.text"
+    ).posts
+    assert post.video.read_bytes() == b"first"
+    with_bytes().save_to_disk(str(tmp_path / "saved"))
+    assert len(import_from(tmp_path / "saved", "huggingface", tmp_path / "out3").posts) == 3
+
+
+@pytest.mark.usefixtures("broken_torchcodec")
+def test_media_deep_in_a_row_are_left_as_they_are(tmp_path: Path) -> None:
+    kinds = {"file": datasets.Video(), "sounds": datasets.List(datasets.Audio()), "cover": datasets.Image()}
+    one = {"bytes": b"first", "path": None}
+    rows = {"clip": [{"file": one, "sounds": [one, one], "cover": one}], "text": ["hello #x1"]}
+    features = datasets.Features({"clip": kinds, "text": datasets.Value("string")})
+    table = datasets.Dataset.from_dict(rows).data.table
+    saved = datasets.Dataset(table.cast(features.arrow_schema))
+    assert saved.features == features
+    saved.to_parquet(str(tmp_path / "rows.parquet"))
+    done = import_from(tmp_path / "rows.parquet", "huggingface", tmp_path / "out", video_column="clip.file")
+    assert [post.video.read_bytes() for post in done.posts] == [b"first"]
 
 
 def test_columns_by_name_and_files_of_text(tmp_path: Path) -> None:

@@ -102,8 +102,13 @@ def _load(source: str, config: str | None) -> dict[str, Any]:
 
 
 def _undecoded(rows: Any) -> Any:
+    """Tables of one row, as Arrow holds it.
+
+    As Python values, rows of a folder of videos would be encoded first, for which `datasets` loads
+    torchcodec with decoding off as well, and fails where that is installed but can't be loaded.
+    """
     stream = rows.to_iterable_dataset() if hasattr(rows, "to_iterable_dataset") else rows
-    return stream.decode(False)
+    return stream.decode(False).with_format("arrow")
 
 
 def _num_rows(splits: Mapping[str, Any]) -> int | None:
@@ -119,6 +124,7 @@ def _num_rows(splits: Mapping[str, Any]) -> int | None:
 def _survivors(rows: Any) -> Iterator[dict[str, Any] | RowError]:
     """Rows, and why there are no more if reading fails."""
     try:
-        yield from rows
+        for table in rows:
+            yield from table.to_pylist()
     except Exception as error:  # each reader and file system has errors of its own
         yield RowError("the dataset breaks off or is damaged", f"{type(error).__name__}: {error}")
