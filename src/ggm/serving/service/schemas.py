@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+from ggm.descriptions import MAX_DESCRIPTION_CHARACTERS
 from ggm.errors import MissingDependencyError
-from ggm.recommend import MAX_DESCRIPTION_CHARACTERS
 from ggm.records import PolicyAction, PolicyRule, Source
 from ggm.serving.service.wishes import MOST_BEAMS, MOST_HASHTAGS
 
