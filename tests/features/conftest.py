@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from checkpoints import write_base_checkpoints
 from ggm.features.extract import FeatureExtractor, load_extractor
@@ -31,15 +30,6 @@ def make_video(
     if sound_samples:
         sound = Sound(random.normal(scale=0.1, size=sound_samples).astype(np.float32), rate_hz)
     return Video(Frames(pixels, np.arange(frames, dtype=np.float64) / 2), sound, duration_seconds=frames / 2)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small networks gain nothing from threads, and lose much when the cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,6 @@ TEXTS = [
 ]
 MakeGenerator = Callable[..., Generator]
 MakeFeatures = Callable[..., VideoFeatures]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads on tiny tensors are slower than one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _on_disk(tokenizer: Tokenizer, folder: Path, **special: str) -> PreTrainedTokenizerFast:
@@ -305,7 +296,6 @@ def trained(
     make_generator: MakeGenerator, make_features: MakeFeatures
 ) -> dict[str, tuple[Generator, GeneratorBatch]]:
     """Generators that learned the four posts by heart, and these posts."""
-    torch.set_num_threads(1)
     learned = {}
     for family in ("bart", "bert"):
         generator = make_generator(family, spread=0.05, dropout=0.0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ggm.media.sample import sample_timestamps, shown_at, to_ticks
+from ggm.media.sample import nearest_to, sample_timestamps, shown_at, to_ticks
 
 DURATIONS = st.floats(min_value=0.001, max_value=100_000, allow_nan=False)
 
@@ -65,6 +65,15 @@ def test_shown_at_agrees_with_looking_at_every_frame(starts: list[int], ticks: l
         appeared = [index for index, start in enumerate(starts) if start <= tick]
         expected.append(appeared[-1] if appeared else 0)
     assert shown_at(np.array(starts, dtype=np.int64), ticks).tolist() == expected
+
+
+@given(
+    st.lists(st.integers(0, 200), min_size=1, max_size=30, unique=True).map(sorted),
+    st.lists(st.integers(-5, 250), min_size=1, max_size=20),
+)
+def test_nearest_to_agrees_with_measuring_every_distance(starts: list[int], ticks: list[int]) -> None:
+    expected = [min(range(len(starts)), key=lambda index: abs(starts[index] - tick)) for tick in ticks]
+    assert nearest_to(np.array(starts, dtype=np.int64), ticks).tolist() == expected
 
 
 def test_ticks_forgive_rounding() -> None:

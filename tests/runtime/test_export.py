@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,14 +25,6 @@ from systems import random_bundle
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def a_bundle(name: str, folder: Path) -> Bundle:
     if name == "compact":
         return load_bundle("compact")
@@ -45,7 +36,6 @@ def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Bundle, Bundle, Path]:
     """A bundle, the same one run by its export, and the export."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("export")
     first, second = (a_bundle(request.param, folder / "checkpoints") for _ in range(2))
     export = export_bundle(first, folder / "graphs")
@@ -161,6 +151,29 @@ def test_only_an_export_is_replaced(tiny: tuple[Bundle, Path], tmp_path: Path) -
         export_bundle(bundle, other)
     assert [path.name for path in other.iterdir()] == ["letter.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graphs", "letters"]
+
+
+@pytest.mark.parametrize("moved", range(2))
+def test_an_export_that_dies_in_the_end_can_be_made_again(
+    tiny: tuple[Bundle, Path], moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with half of the graphs was left, and taken for somebody else's ever after."""
+    bundle, folder = tiny
+    moves: list[Path] = []
+    replace_path = Path.replace
+
+    def die(self: Path, target: Path) -> Path:
+        if len(moves) == moved:
+            raise KeyboardInterrupt
+        moves.append(self)
+        return replace_path(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            export_bundle(bundle, folder)
+    with_export(bundle, export_bundle(bundle, folder))
+    assert [path.name for path in folder.parent.iterdir()] == ["graphs"]
 
 
 def test_a_folder_that_cannot_be_written(tiny: tuple[Bundle, Path], tmp_path: Path) -> None:

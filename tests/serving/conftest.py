@@ -1,4 +1,4 @@
-"""A browser, and the service whose page it opens.
+"""A command's run, a browser, and the service whose page it opens.
 
 The page is tested against a stand-in that knows no model. With GGM_PAGE_URL=ADDRESS the tests that need
 nothing of it but the contract run against the service at that address.
@@ -8,16 +8,35 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from commands import Run
+from ggm.serving import cli
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-fake-device-for-media-stream"
 )
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `ggm` with arguments in this process, as its script does."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ggm", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture(scope="module")

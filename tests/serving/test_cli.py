@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 import pytest
 from PIL import Image, ImageDraw
 
+import commands
 import ggm
 from ggm.bundle import save_bundle
 from ggm.corpus.manifest import load_dataset
@@ -26,7 +27,7 @@ from ggm.errors import BundleError, MediaNotFoundError
 from ggm.evaluation.predictions import read_predictions
 from ggm.recommend import Recommender
 from ggm.records import Guidance, Hit, Recommendation, RecommendedHashtag
-from ggm.serving import cli, show
+from ggm.serving import show
 from systems import HASHTAGS, random_bundle
 
 ROOT = Path(ggm.__file__).parents[1]
@@ -47,18 +48,9 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `ggm` with arguments in this process, as its script does."""
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["ggm", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Result(int(ended.value.code or 0), printed.out, printed.err)
-
-    return run
+def run(run: commands.Run) -> Run:
+    """The same, with its output as JSON."""
+    return lambda *arguments: Result(*run(*arguments))
 
 
 def command(*arguments: object) -> list[str]:

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from commands import Run
 from ggm.corpus.manifest import load_dataset, write_manifest
 from ggm.records import Post
-from ggm.serving import cli
 from videos import write_video
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `ggm data` with arguments in this process; gives status, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ggm", "data", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+def run(run: Run) -> Run:
+    """Run `ggm data` with arguments."""
+    return partial(run, "data")
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from commands import Run
 from ggm.bundle import load_bundle, save_bundle
 from ggm.corpus.starter import shipped_starter
 from ggm.errors import BundleError, PoolError, PoolMismatchError
@@ -20,25 +20,7 @@ from ggm.pool import LivingPool
 from ggm.recommend import Recommender
 from ggm.retriever import HashtagPool
 from ggm.retriever.classifier import ClassifierConfig, HashtagClassifier
-from ggm.serving import cli
 from systems import HASHTAGS, random_bundle
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `ggm` with arguments in this process; gives status, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ggm", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

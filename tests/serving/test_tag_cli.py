@@ -9,31 +9,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import ggm
-from ggm.serving import cli
+from commands import Run
 from ggm.tagging.xmp import read_xmp
 from sidecars import EXIFTOOL
 from tagging_world import files_of
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ggm", "tag", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+def run(run: Run) -> Run:
+    """Run `ggm tag` with arguments."""
+    return partial(run, "tag")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -50,13 +49,13 @@ def export_bundle(bundle: Bundle, folder: Path | str) -> Path:
         raise BundleError("only a bundle on the CPU can be exported: load it with device='cpu'")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as building:
-            _write(bundle, Path(building))
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            building = Path(scratch) / "new"
+            building.mkdir()
+            _write(bundle, building)
             if folder.exists():
-                shutil.rmtree(folder)
-            folder.mkdir()
-            for path in sorted(Path(building).iterdir(), key=lambda path: path.name == MANIFEST):
-                path.replace(folder / path.name)
+                folder.replace(Path(scratch) / "old")
+            building.replace(folder)
     except OSError as error:
         raise BundleError(f"{folder}: can't be written: {error.strerror or error}") from error
     return folder
