@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from browsers import CHROMIUM, FLAGS
 from ggm.reproduce.report import report_of, write_report
 from reproduction import HALF, RIGHT, WRONG, dataset, predicted, reproduction
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = [
     pytest.mark.browser,
@@ -34,9 +32,7 @@ def test_the_page_fits_and_asks_for_nothing(tmp_path: Path, width: int, scheme: 
     write_report(report_of(done), tmp_path)
     told: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         try:
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             page.on("console", lambda message: told.append(message.text))

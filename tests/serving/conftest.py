@@ -7,21 +7,15 @@ nothing of it but the contract run against the service at that address.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from browsers import CHROMIUM, FLAGS
 from commands import Run
 from ggm.serving import cli
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-fake-device-for-media-stream"
-)
 
 
 @pytest.fixture
@@ -48,7 +42,10 @@ def chromium() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=FLAGS.split(), timeout=60_000
+            executable_path=CHROMIUM,
+            headless=True,
+            args=[*FLAGS.split(), "--use-fake-device-for-media-stream"],
+            timeout=60_000,
         )
         yield browser
         browser.close()

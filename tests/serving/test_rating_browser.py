@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,17 +18,13 @@ import pytest
 from PIL import Image
 
 import ggm
+from browsers import CHROMIUM, FLAGS
 from ggm.evaluation.human.ratings import Rating, read_ratings
 from ggm.evaluation.human.study import Item, Study, open_study, write_study
 from videos import write_video
 
 ROOT = Path(ggm.__file__).parents[1]
 EXAMPLES = ROOT.parent / "examples"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 
 pytestmark = [
     pytest.mark.browser,
