@@ -57,18 +57,18 @@ def test_what_has_begun_is_answered_before_the_end(
 
 
 def kill_decoders(service: ServiceProcess, clips: list[Path], times: int) -> None:
+    """Kill all decoders at random moments under load; after each time an answer must come again."""
     draw = random.Random(0)
     ended = threading.Event()
+    answered: list[Path] = []
 
-    def keep_asking(clip: Path) -> int:
-        count = 0
+    def keep_asking(clip: Path) -> None:
         while not ended.is_set():
             answer = ask(service, clip)
-            # A video whose second process is killed as well can't be told from one that kills.
-            if answer.status_code != 200:
+            if answer.status_code == 200:
+                answered.append(clip)
+            else:  # a video whose second process is killed as well can't be told from one that kills
                 assert answer.json()["error"]["code"] in ("decoding_gave_up", "decoding_unavailable")
-            count += answer.status_code == 200
-        return count
 
     with ThreadPoolExecutor(2) as threads:
         asking = [threads.submit(keep_asking, clip) for clip in clips[:2]]
@@ -80,9 +80,15 @@ def kill_decoders(service: ServiceProcess, clips: list[Path], times: int) -> Non
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                         killed += 1
+                before, until = len(answered), time.monotonic() + 60
+                while len(answered) <= before:
+                    assert time.monotonic() < until, "no answer within a minute of a killed decoder"
+                    assert not any(one.done() for one in asking), [one.exception() for one in asking]
+                    time.sleep(0.01)
         finally:
             ended.set()
-        assert sum(one.result() for one in asking) > 0
+        for one in asking:
+            one.result()
     for clip in clips:
         assert ask(service, clip).status_code == 200
 
