@@ -156,11 +156,12 @@ def recall_rows(board: Scoreboard) -> list[Row]:
 def unseen_rows(board: Scoreboard) -> list[Row]:
     """Table 5: generators on the unseen split."""
     rows = []
-    for system, what in (("VG-BART", UNSEEN), ("GGM", UNSEEN), ("GGM", IN_POOL)):
-        entry = Entry(system, what)
-        if board.has(entry):
-            row = {"system": system, "unseen_in_pool": what == IN_POOL}
-            rows.append({**row, **score_row(board, entry), **_recalled(board, entry)})
+    for system in ("VG-BART", "GGM", "GGM pointer"):
+        for what in (UNSEEN, IN_POOL):
+            entry = Entry(system, what)
+            if board.has(entry):
+                row = {"system": system, "unseen_in_pool": what == IN_POOL}
+                rows.append({**row, **score_row(board, entry), **_recalled(board, entry)})
     return rows
 
 

@@ -49,9 +49,9 @@ IN_POOL: Final = "unseen-in-pool"
 NEXT_BEST: Final = (2, 3)
 """Places of the checkpoints that the paper averages over beside the best one."""
 
-ON_UNSEEN: Final = ("VLM", "VG-BART", "GGM")
+ON_UNSEEN: Final = ("VLM", "VG-BART", "GGM", "GGM pointer")
 """What is asked for the unseen split (paper, section 5.3)."""
-GUIDED_ON_UNSEEN: Final = ("VLM", "GGM")
+GUIDED_ON_UNSEEN: Final = ("VLM", "GGM", "GGM pointer")
 """Which of them look into a pool."""
 
 
