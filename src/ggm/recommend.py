@@ -193,17 +193,18 @@ class Recommender:
         """Stage II: what the pretrained encoders say of a video."""
         return self.bundle.extractor.extract(video, tolerance=self.frame_tolerance)
 
-    def guide(self, features: VideoFeatures, *, top_k: int | None = None) -> Guidance:
+    def guide(self, features: VideoFeatures, description: str = "", *, top_k: int | None = None) -> Guidance:
         """Stage III: the pool hashtags closest to a video (paper, equation 2).
 
         Args:
             features: Of one video.
+            description: Asked with too, where the generator was trained so; without inline hashtags.
             top_k: How many; by default as many as the generator was trained with.
 
         Raises:
             PoolError: If the pool is empty.
         """
-        return self.bundle.guide([features], top_k=top_k)[0]
+        return self.bundle.guide([features], [description], top_k=top_k)[0]
 
     def read(self, features: VideoFeatures, description: str, guidance: Guidance) -> Memory:
         """What the generator makes of all that it reads; `generate` and `rank` both begin with it."""
@@ -414,7 +415,7 @@ class Recommender:
                 )
         tell("retrieve")
         with _timed(seconds, "retrieve"):
-            guidance = self.bundle.guide(features)
+            guidance = self.bundle.guide(features, texts)
         tell("generate")
         with _timed(seconds, "generate"):
             batch = self.bundle.batch(features, texts, guidance)
@@ -504,7 +505,7 @@ class Recommender:
             top = fitting_count([item.score for item in allowed], most=top) or top
         outcome = self.select(ranked, top=top, policy=policy)
         if wants_more(outcome, top, policy):
-            wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
+            wider = self.guide(features, text, top_k=_WIDER * max(top, len(guidance)))
             if len(wider) > len(guidance):
                 ranked = self.rank(features, text, wider, generated, offered=offered, history=post.history)
                 outcome = self.select(ranked, top=top, policy=policy)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -32,11 +32,13 @@ from ggm.training.dataset import TRAIN, VALIDATION, Bar, Features, Warn, no_bar,
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
 from ggm.training.folder import claim_log, record_of, without_validation, write_bundle
 from ggm.training.generator import GenerationCollator, GenerationStep, fit_generator
-from ggm.training.guidance import KEPT, read_guidance, write_guidance_file
+from ggm.training.guidance import KEPT, PostGuidance, read_guidance, write_guidance_file
 from ggm.training.recipes import GeneratorRecipe, Recipe
 from ggm.training.retriever import cross_fitted_guidance, guidance_for
 from ggm.training.towers import cross_fitted_tower_guidance
 from ggm.training.trainer import Collate, is_main_process, training_device, wait_for_everyone
+
+_UNGUIDED: Final = PostGuidance.of_video(Guidance())
 
 
 def run_generator(
@@ -179,7 +181,7 @@ def _with_classifier(recipe: Recipe, base: Bundle, features: Features, log: Path
 
 def _guided_posts(
     recipe: Recipe, base: Bundle, features: Features, kept: Path | None, log: Path, bar: Bar
-) -> tuple[PostFeatures | DecodedPosts, list[Guidance]]:
+) -> tuple[PostFeatures | DecodedPosts, list[PostGuidance]]:
     """The training posts, as the generator's training wants them, and their guidance."""
     settings = recipe.generator
     if not settings.end_to_end:
@@ -190,7 +192,7 @@ def _guided_posts(
         return train, _training_guidance(recipe, base, train, decoded, log, bar)
     decoded = features.decoded(TRAIN)
     if not settings.guided:
-        return decoded, [Guidance()] * len(decoded)
+        return decoded, [_UNGUIDED] * len(decoded)
     # The retriever wants no frame tokens, which would fill the cache for nothing.
     found = replace(features, extractor=base.extractor.for_retrieval()).split(TRAIN)
     known = {post.id for post in found.posts}
@@ -230,19 +232,22 @@ def _with_new_generator(recipe: Recipe, base: Bundle) -> Bundle:
 
 
 def _stage(
-    recipe: Recipe, bundle: Bundle, train: PostFeatures | DecodedPosts, guidance: list[Guidance]
+    recipe: Recipe, bundle: Bundle, train: PostFeatures | DecodedPosts, guidance: list[PostGuidance]
 ) -> tuple[GenerationStep, Collate]:
     """What is trained, and what makes its batches."""
     settings, generator = recipe.generator, bundle.generator
     assert generator is not None
+    described = [found.described for found in guidance]
+    silent = [found.silent for found in guidance] if settings.description_weight else None
+    how: dict[str, Any] = {"silent": silent, "recipe": settings, "seed": recipe.seed}
     if isinstance(train, DecodedPosts):
         return (
             EndToEndStep(generator, bundle.extractor, recipe=settings),
-            EndToEndCollator(train, guidance, generator, bundle.extractor, recipe=settings, seed=recipe.seed),
+            EndToEndCollator(train, described, generator, bundle.extractor, **how),
         )
     return (
         GenerationStep(generator, label_smoothing=settings.label_smoothing),
-        GenerationCollator(train, guidance, generator, recipe=settings, seed=recipe.seed),
+        GenerationCollator(train, described, generator, **how),
     )
 
 
@@ -283,12 +288,12 @@ def _training_guidance(
     decoded: DecodedPosts | None,
     log: Path,
     bar: Bar,
-) -> list[Guidance]:
+) -> list[PostGuidance]:
     settings = recipe.generator
     if not settings.guided:
-        return [Guidance()] * len(train)
+        return [_UNGUIDED] * len(train)
     if settings.guidance == "cross_fitted_classifier":
-        return cross_fitted_guidance_by_class(
+        by_class = cross_fitted_guidance_by_class(
             train,
             base.extractor,
             replace(recipe.classifier, inputs="video"),
@@ -300,11 +305,20 @@ def _training_guidance(
             checkpoints=without_validation(recipe),
             progress=bar("classifiers of the folds"),
         )
+        return [PostGuidance.of_video(found) for found in by_class]
     if base.classifier is not None:
         hashtags = list(base.vocabulary)
-        return guidance_by_class(train, base.extractor, base.classifier, hashtags, top_k=settings.top_k)
+        by_class = guidance_by_class(train, base.extractor, base.classifier, hashtags, top_k=settings.top_k)
+        return [PostGuidance.of_video(found) for found in by_class]
     if settings.guidance == "retriever":
-        return guidance_for(train, base.retriever, base.pool, top_k=settings.top_k)
+        return guidance_for(
+            train,
+            base.retriever,
+            base.pool,
+            top_k=settings.top_k,
+            extractor=base.extractor,
+            description_weight=settings.description_weight,
+        )
     how: dict[str, Any] = {
         "vocabulary": base.vocabulary,
         "folds": settings.folds,
@@ -313,6 +327,7 @@ def _training_guidance(
         "output_dir": log,
         "checkpoints": without_validation(recipe),
         "progress": bar("retrievers of the folds"),
+        "description_weight": settings.description_weight,
     }
     if decoded is not None and _folds_need_frames(recipe):
         load_towers = partial(load_extractor, base.profile, device=training_device())
@@ -335,4 +350,7 @@ def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, wi
         top_k=settings.top_k if settings.guided else 0,
         inputs=settings.inputs,
         pointer=settings.pointer and settings.guided,
+        description_weight=(
+            settings.description_weight if settings.guided and not settings.guided_by_class else 0.0
+        ),
     )
