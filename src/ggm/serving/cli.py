@@ -245,6 +245,9 @@ def train_generator_command(
     data: DataOption,
     retriever: Annotated[Path, typer.Option(help="Folder of a trained retriever.")],
     out_dir: OutOption,
+    start: Annotated[
+        Path | None, typer.Option(help="Bundle whose generator training begins with: pre-trained elsewhere.")
+    ] = None,
     cache: CacheOption = None,
     cache_size: CacheSizeOption = None,
     overrides: SetOption = None,
@@ -259,6 +262,7 @@ def train_generator_command(
             data,
             out_dir,
             retriever=retriever,
+            start=start,
             cache=cache,
             cache_bytes=cache_size,
             bar=bar,

@@ -35,6 +35,7 @@ from ggm.training.generator import GenerationCollator, GenerationStep, fit_gener
 from ggm.training.guidance import KEPT, PostGuidance, read_guidance, write_guidance_file
 from ggm.training.recipes import GeneratorRecipe, Recipe
 from ggm.training.retriever import cross_fitted_guidance, guidance_for
+from ggm.training.start import start_from
 from ggm.training.towers import cross_fitted_tower_guidance
 from ggm.training.trainer import Collate, is_main_process, training_device, wait_for_everyone
 
@@ -48,6 +49,7 @@ def run_generator(
     *,
     retriever: Path,
     guidance: Path | None = None,
+    start: Path | None = None,
     cache: Path | None = None,
     cache_bytes: int | None = None,
     bar: Bar = no_bar,
@@ -61,6 +63,7 @@ def run_generator(
         out: Folder of the bundle.
         retriever: What `run_retriever` wrote.
         guidance: Of the training posts, as `write_guidance` wrote it; found anew by default.
+        start: Bundle whose generator's weights training begins with (see `start_from`), instead of new ones.
         cache: See `open_features`.
         cache_bytes: See `open_features`.
         bar: For progress.
@@ -72,7 +75,9 @@ def run_generator(
     Raises:
         DataError: If the dataset can't be used.
         ConfigError: If the recipe's profile isn't the retriever's.
-        BundleError: If there is no retriever there, or the folder can't be written.
+        BundleError: If there is no retriever there, no generator to start from, or the folder can't be
+            written.
+        CheckpointError: If the generator to start from is of another kind.
     """
     base = load_bundle(retriever)
     if base.profile != profile(recipe.profile):
@@ -82,12 +87,21 @@ def run_generator(
     base.extractor.to(training_device())
     settings = recipe.generator
     features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
-    log = claim_log(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
+    unfinished = _with_new_generator(recipe, base)
+    generator = unfinished.generator
+    assert generator is not None
+    started = {} if start is None else {"start": start_from(generator, start)}
+    log = claim_log(
+        out,
+        recipe,
+        features,
+        retriever=base.retriever.fingerprint(base.extractor.fingerprint),
+        **started,
+    )
     if settings.guided and settings.guided_by_class:
         base = _with_classifier(recipe, base, features, log, bar)
+        unfinished = replace(unfinished, classifier=base.classifier)
     train, found = _guided_posts(recipe, base, features, guidance, log, bar)
-    unfinished = _with_new_generator(recipe, base)
-    assert unfinished.generator is not None
     step, collate = _stage(recipe, unfinished, train, found)
     result = fit_generator(
         step,
@@ -101,7 +115,7 @@ def run_generator(
         progress=bar("generator"),
     )
     base.extractor.to(training_device())
-    record = record_of(recipe, features, len(train), result)
+    record = {**record_of(recipe, features, len(train), result), **started}
     bundle = unfinished
     # The best last: it is the one that is given back. Without validation there is only the last step's.
     for place, weights in reversed(list(enumerate(result.best or (None,), start=1))):
@@ -109,7 +123,7 @@ def run_generator(
         if weights is not None:
             load_weights(step, weights)
             chosen = {"chosen_step": step_of(weights)}
-        round_weights(unfinished.generator, unfinished.generator.trainable_state_dict())
+        round_weights(generator, generator.trainable_state_dict())
         bundle = replace(unfinished, training={**base.training, "generator": {**record, **chosen}})
         if settings.end_to_end:
             bundle = with_trained_encoders(bundle, _trained_parts(settings))
