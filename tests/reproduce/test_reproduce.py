@@ -165,7 +165,7 @@ def test_guidance_is_written_by_any_way_to_find_it(
         return
     write_guidance(recipe, data, path, retriever=tmp_path / "retriever", cache=cache)
     posts = load_dataset(data).split("train")
-    assert all(len(found.texts) > 4 for found in read_guidance(path, posts, top_k=100))
+    assert all(len(found.described.texts) > 4 for found in read_guidance(path, posts, top_k=100))
 
 
 def test_checkpoints_beside_the_best_predict_as_well(data: Path, tmp_path: Path) -> None:
