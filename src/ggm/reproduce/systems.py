@@ -63,17 +63,28 @@ SYSTEMS: Final[tuple[System, ...]] = (
         hears=True,
     ),
     System("GGM-ViT", "generator", "as GGM, guidance from ViT", {"guidance": "classifier"}),
-    System("GGM pointer", "generator", "as GGM, which can copy guidance as a whole", {"pointer": True}),
+    System(
+        "GGM one query",
+        "generator",
+        "the paper's GGM, where the recipe's is more than that",
+        {"pointer": False, "description_weight": 0.0},
+    ),
+    System(
+        "GGM pointer",
+        "generator",
+        "GGM one query, which can copy guidance as a whole",
+        {"pointer": True, "description_weight": 0.0},
+    ),
     System(
         "GGM two queries",
         "generator",
-        "as GGM, guidance looked for with the description too",
-        {"description_weight": _DESCRIPTION_WEIGHT},
+        "GGM one query, guidance looked for with the description too",
+        {"pointer": False, "description_weight": _DESCRIPTION_WEIGHT},
     ),
     System(
         "GGM joined",
         "generator",
-        "as GGM, with pointer and two queries",
+        "GGM with pointer and two queries",
         {"pointer": True, "description_weight": _DESCRIPTION_WEIGHT},
     ),
     System("GGM k=0", "generator", "video, sound, description", {"guidance": "none"}, hears=True),
@@ -87,8 +98,8 @@ SYSTEMS: Final[tuple[System, ...]] = (
 def systems_for(recipe: Recipe, *, has_sound: bool, only: Sequence[str] | None = None) -> list[System]:
     """The systems that differ from each other on some data.
 
-    Without sound, GGM without sound is GGM, and GGM with k=0 is VG-BART. The k that the recipe has
-    is GGM itself.
+    Without sound, GGM without sound is GGM, and GGM with k=0 is VG-BART. A variant of GGM whose
+    settings, such as its k, are the recipe's is GGM itself.
 
     Args:
         recipe: Of GGM.
@@ -107,9 +118,16 @@ def systems_for(recipe: Recipe, *, has_sound: bool, only: Sequence[str] | None =
         system
         for system in SYSTEMS
         if (has_sound or not system.hears)
-        and system.changes.get("top_k") != recipe.generator.top_k
+        and not _is_ggm(system, recipe)
         and (wanted is None or system.name.casefold() in wanted)
     ]
+
+
+def _is_ggm(system: System, recipe: Recipe) -> bool:
+    own = recipe.generator
+    return system.name.startswith("GGM ") and all(
+        getattr(own, name) == value for name, value in system.changes.items()
+    )
 
 
 def recipe_of(system: System, recipe: Recipe, *, seed: int) -> Recipe:

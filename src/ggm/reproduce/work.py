@@ -174,7 +174,8 @@ class Runner:
 
     def _shares_guidance(self, recipe: Recipe) -> bool:
         own, common = recipe.generator, self.work.recipe.generator
-        return own.guidance == "cross_fitted" and own.description_weight == common.description_weight
+        asks_alike = own.description_weight in (0.0, common.description_weight)
+        return own.guidance == "cross_fitted" and asks_alike
 
     @property
     def _guidance(self) -> Path:

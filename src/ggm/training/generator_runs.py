@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_t
 from ggm.features.trained import EncoderPart
 from ggm.features.videos import DecodedPosts, LivePosts
 from ggm.generator.config import GeneratorConfig
-from ggm.records import Guidance
+from ggm.records import Guidance, Post
 from ggm.training.checkpoints import load_weights, remove_checkpoints, step_of
 from ggm.training.classifier import (
     cross_fitted_guidance_by_class,
@@ -201,7 +201,7 @@ def _guided_posts(
     if not settings.end_to_end:
         train = features.split(TRAIN)
         if kept is not None and settings.guided:
-            return train, read_guidance(kept, train.posts, top_k=settings.top_k)
+            return train, _kept_guidance(kept, train.posts, settings)
         decoded = features.decoded(TRAIN) if _folds_need_frames(recipe) else None
         return train, _training_guidance(recipe, base, train, decoded, log, bar)
     decoded = features.decoded(TRAIN)
@@ -212,8 +212,14 @@ def _guided_posts(
     known = {post.id for post in found.posts}
     decoded = decoded.subset([row for row, post in enumerate(decoded.posts) if post.id in known])
     if kept is not None:
-        return decoded, read_guidance(kept, decoded.posts, top_k=settings.top_k)
+        return decoded, _kept_guidance(kept, decoded.posts, settings)
     return decoded, _training_guidance(recipe, base, found, decoded, log, bar)
+
+
+def _kept_guidance(path: Path, posts: Sequence[Post], settings: GeneratorRecipe) -> list[PostGuidance]:
+    """From a file; for a generator that asks with the video alone, what was found so."""
+    found = read_guidance(path, posts, top_k=settings.top_k)
+    return found if settings.description_weight else [PostGuidance.of_video(one.silent) for one in found]
 
 
 def _folds_need_frames(recipe: Recipe) -> bool:
