@@ -30,7 +30,7 @@ def test_what_would_be_trained_twice_is_not() -> None:
 
 
 def test_variants_of_a_recipe_that_has_them_already() -> None:
-    joined = replace(RECIPE, generator=replace(RECIPE.generator, pointer=True, description_weight=0.5))
+    joined = replace(RECIPE, generator=replace(RECIPE.generator, pointer=True, description_weight=0.75))
     for recipe, own in ((RECIPE, "GGM one query"), (joined, "GGM joined")):
         variants = {"GGM one query", "GGM two queries", "GGM pointer", "GGM joined"}
         found = {system.name: system for system in systems_for(recipe, has_sound=False)}
@@ -45,6 +45,7 @@ def test_variants_of_a_recipe_that_has_them_already() -> None:
         assert settings == {(a, b) for a in (False, True) for b in (False, True)} - {
             (recipe.generator.pointer, recipe.generator.description_weight > 0)
         }
+    assert recipe_of(found["GGM two queries"], joined, seed=0).generator.description_weight == 0.75
     plain = recipe_of(found["VG-BART"], joined, seed=0).generator
     assert not plain.guided
 

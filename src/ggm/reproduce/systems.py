@@ -40,7 +40,7 @@ _HEADS_LEARNING_RATE: Final = 1e-3
 """Of a classifier on frozen features, where the recipe's is meant for pretrained encoders."""
 
 _DESCRIPTION_WEIGHT: Final = 0.5
-"""Best for the recall of guidance on the validation splits of drawings; see the log."""
+"""Where the recipe says nothing; best for the recall of guidance on drawings (validation); see the log."""
 
 _ALONE: Final = {"guidance": "none", "hears": False}
 
@@ -124,17 +124,25 @@ def systems_for(recipe: Recipe, *, has_sound: bool, only: Sequence[str] | None =
 
 
 def _is_ggm(system: System, recipe: Recipe) -> bool:
-    own = recipe.generator
+    changes = _changes(system, recipe)
     return system.name.startswith("GGM ") and all(
-        getattr(own, name) == value for name, value in system.changes.items()
+        getattr(recipe.generator, name) == value for name, value in changes.items()
     )
+
+
+def _changes(system: System, recipe: Recipe) -> dict[str, Any]:
+    """Settings that differ; a second query counts what it does in the recipe, if it does there."""
+    changes = dict(system.changes)
+    if changes.get("description_weight"):
+        changes["description_weight"] = recipe.generator.description_weight or _DESCRIPTION_WEIGHT
+    return changes
 
 
 def recipe_of(system: System, recipe: Recipe, *, seed: int) -> Recipe:
     """The recipe of one system: GGM's with its changes."""
     own = replace(recipe, name=f"{recipe.name}, {system.name}", seed=seed)
     if system.kind == "generator":
-        changes = dict(system.changes)
+        changes = _changes(system, recipe)
         if changes.get("guidance") == "classifier" and recipe.generator.guidance == "cross_fitted":
             changes["guidance"] = "cross_fitted_classifier"  # the rival's guidance is as honest as GGM's
         if own.classifier.trained == "encoders":  # which a bundle can't hold
