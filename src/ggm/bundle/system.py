@@ -129,11 +129,16 @@ class Bundle:
             return [Guidance()] * len(features)
         if self.classifier is not None:
             return self._classify(self.classifier, features, top_k)
-        queries = self.embed_videos(features)
+        asked = self.ask(features, descriptions)
+        return [Guidance(hits) for hits in self.pool.search_many(asked, top_k)]
+
+    def ask(
+        self, features: Sequence[VideoFeatures], descriptions: Sequence[str] | None = None
+    ) -> NDArray[np.float32]:
+        """What the pool is asked for each post: the videos' vectors, joined by descriptions as in `guide`."""
+        videos = self.embed_videos(features)
         weight = self.generator.config.description_weight if self.generator else 0.0
-        if weight and descriptions is not None:
-            queries = self.queries(queries, descriptions, weight=weight)
-        return [Guidance(hits) for hits in self.pool.search_many(queries, top_k)]
+        return self.queries(videos, descriptions, weight=weight) if weight and descriptions else videos
 
     def queries(
         self, videos: NDArray[np.float32], descriptions: Sequence[str], *, weight: float
