@@ -140,12 +140,18 @@ def print_scores(evaluation: Evaluation) -> None:
     Args:
         evaluation: Of one system or several.
     """
-    from ggm.evaluation.report import tables_of
+    from ggm.evaluation.report import calibration_tables, tables_of
 
     for cells in tables_of(evaluation):
         table = Table(*cells.titles, box=None, padding=(0, 1))
         for row in cells.rows:
             table.add_row(*map(escape, row))
+        out.print(table)
+    for system, cells in calibration_tables(evaluation).items():
+        out.print(f"{system}: how often hashtags are right, by their probability", markup=False)
+        table = Table(*cells.titles, box=None, padding=(0, 1))
+        for row in cells.rows:
+            table.add_row(*row)
         out.print(table)
 
 
