@@ -34,7 +34,13 @@ _WIDE: Final = 150  # columns of what is piped to a file, where rich would assum
 out = Console(width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True)
 
-SOURCE_STYLES: Final = {"guidance": "green", "vocabulary": "cyan", "history": "blue", "novel": "magenta"}
+SOURCE_STYLES: Final = {
+    "guidance": "green",
+    "vocabulary": "cyan",
+    "description": "blue",
+    "history": "blue",
+    "novel": "magenta",
+}
 
 
 def print_error(error: GgmError) -> None:
