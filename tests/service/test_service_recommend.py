@@ -156,7 +156,15 @@ def test_what_is_no_video(client: TestClient, clips: list[Path], tmp_path: Path)
     assert "/tmp" not in message
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    refused(send(client, empty), 422, "no_video")
+    assert "is empty" in refused(send(client, empty), 422, "no_video")
+    # A file under another name is told from a text, whether it is short or long.
+    for content in (clips[0].read_bytes(), b"x" * 1_000_000):
+        answer = client.post("/v1/recommend", files={"clip": ("a.mp4", content)})
+        message = refused(answer, 422, "no_video")
+        assert message == "clip: videos are taken from the part `video` alone; send the file as that"
+    picture = tmp_path / "picture.jpg"
+    Image.new("RGB", (64, 48)).save(picture)
+    refused(send(client, picture), 422, "not_a_video")
     refused(
         client.post("/v1/recommend", data={"description": "x"}, files={"other": b"x"}), 422, "invalid_request"
     )

@@ -359,6 +359,8 @@ def _one_item(form: Form, service: Service) -> tuple[schemas.Item, Path]:
     # Browsers send an empty file where none was chosen.
     video = next((path for path in form.videos if path.stat().st_size), None)
     path = given["path"] or None
+    if form.videos and video is None and path is None:
+        raise Refusal(422, "no_video", "the file in the part `video` is empty; send a whole video")
     if (video is None) == (path is None):
         raise Refusal(
             422,
