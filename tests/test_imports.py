@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "plots": set(),
     "corpus": {"media", "scenes", "plots", "policy"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
-    "evaluation": {*STAGES, "bundle", "candidates", "history", "recommend", "corpus"},
+    "evaluation": {*STAGES, "bundle", "candidates", "history", "recommend", "corpus", "plots"},
     "reproduce": {*STAGES, "bundle", "model_info", "corpus", "training", "evaluation", "plots"},
     "serving": {
         *STAGES,

@@ -5,7 +5,7 @@ features find guidance, and features, description and guidance become hashtags.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -443,7 +443,7 @@ class Recommender:
                 Recommendation(
                     post.name,
                     read.text,
-                    self._hashtags(outcome, found, post.policy, post.history),
+                    self._hashtags(outcome, found, post.policy, read.offered, post.history),
                     shown,
                     (*post.video.notices, *read.notices, *limit_notices(top, post.policy)),
                     dict(seconds),
@@ -534,26 +534,34 @@ class Recommender:
         return replace(answer, seconds={**seconds, **answer.seconds, "total": total})
 
     def _hashtags(
-        self, outcome: Outcome, guidance: Guidance, policy: Policy, history: History
+        self,
+        outcome: Outcome,
+        guidance: Guidance,
+        policy: Policy,
+        offered: Sequence[str],
+        history: History,
     ) -> tuple[RecommendedHashtag, ...]:
         """With what is known of each; a renamed one comes from where the one before came from."""
+        own = set(map(key, offered))
         before = {key(change.result): change.text for change in outcome.changes if change.result}
         hashtags = []
         for item in outcome.kept:
-            source = self._source(item.text, guidance, history)
+            source = self._source(item.text, guidance, own, history)
             origin = before.get(key(item.text))
             if source == "novel" and origin is not None:
-                source = self._source(origin, guidance, history)
+                source = self._source(origin, guidance, own, history)
             flagged = policy.novel == "flag" and source == "novel"
             display = self.bundle.vocabulary.display(item.text)
             hashtags.append(RecommendedHashtag(item.text, display, item.score, source, flagged))
         return tuple(hashtags)
 
-    def _source(self, text: str, guidance: Guidance, history: History) -> Source:
+    def _source(self, text: str, guidance: Guidance, own: Collection[str], history: History) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
         if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
+        if key(text) in own:
+            return "description"
         return "history" if key(text) in history.familiarity else "novel"
 
     def _read_description(self, description: str, policy: Policy) -> ReadDescription:

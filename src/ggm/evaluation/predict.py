@@ -101,6 +101,8 @@ def predict(
                 scores=tuple(score for _, score in hashtags),
                 reference=post.hashtags,
                 guidance=found.texts,
+                # What a creator's history does to them was not fitted.
+                probabilities=system == "recommender" and bundle.scorer is not None and histories is None,
             )
         if progress:
             progress(rows[-1] + 1, len(data))

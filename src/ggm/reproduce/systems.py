@@ -35,6 +35,11 @@ class System:
         """Its name as a file's."""
         return "".join(letter if letter.isalnum() else "-" for letter in self.name.casefold())
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether each score is meant as the probability that a post carries the hashtag."""
+        return self.changes.get("loss") == "sigmoid"
+
 
 _HEADS_LEARNING_RATE: Final = 1e-3
 """Of a classifier on frozen features, where the recipe's is meant for pretrained encoders."""

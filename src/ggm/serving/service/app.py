@@ -169,6 +169,9 @@ def _add_others(api: FastAPI) -> None:
     api.get("/v1/platforms", response_model=schemas.Presets, responses=_ERRORS)(presets)
     api.get("/healthz", response_model=schemas.Health, responses=_ERRORS)(healthz)
     api.get("/readyz", response_model=schemas.Health, responses=_ERRORS)(readyz)
+    # Probes and `curl -I` ask so.
+    for address, probe in (("/healthz", healthz), ("/readyz", readyz)):
+        api.head(address, include_in_schema=False)(probe)
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     api.get("/metrics", response_class=Response, responses=_ERRORS | text)(metrics)
 
@@ -191,7 +194,7 @@ def _add_page(api: FastAPI) -> None:
 
         addresses = ("/", "/index.html") if file.name == "index.html" else (f"/{file.name}",)
         for address in addresses:
-            api.get(address, include_in_schema=False)(answer())
+            api.api_route(address, methods=["GET", "HEAD"], include_in_schema=False)(answer())
 
 
 def _add_errors(api: FastAPI) -> None:
