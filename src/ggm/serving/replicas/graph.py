@@ -182,11 +182,11 @@ class RayGraph:
     def __init__(self, source: Source, replicas: ReplicaSettings, *, address: str | None = None) -> None:
         self.num_at_work = replicas.num_at_work
         self._is_own = address is None
-        # Or it would report to its makers.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or it would report to its makers
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if address is None:
+                _stay_on_this_computer()
                 # On a small computer the first of each stage share the processors; more there won't be.
                 least = math.ceil(sum(stage.min_replicas * stage.cpus for _, stage in replicas.stages()))
                 ray.init(
@@ -264,6 +264,16 @@ class RayGraph:
         if clip.with_video and found.error is None:
             video = made["decode"].result(timeout_s=_left(clip))
         return found, video
+
+
+def _stay_on_this_computer() -> None:
+    """Let all of Ray's processes listen to this computer alone.
+
+    `ray.init` takes a loopback address for the one by which others reach this computer, and listens
+    to all of them, unless it is told that there are no others; on Linux it believes that there are.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # for the processes that it starts
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # and for this one, which read it before
 
 
 def _left(clip: Clip) -> float:
