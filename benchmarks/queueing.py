@@ -407,7 +407,9 @@ def fewest_replicas(
         if found.quantile(0.99) <= p99:
             return replicas, found
         if load < 0.2:
-            raise SystemExit(f"p99 of {p99} s can't be had: a video alone takes {sum(times.alone.values()):.2f} s")
+            raise SystemExit(
+                f"p99 of {p99} s can't be had: a video alone takes {sum(times.alone.values()):.2f} s"
+            )
         load -= 0.05
 
 
@@ -434,7 +436,8 @@ def show(times: Times, settings: dict[str, Any]) -> None:
     for name, bursts in (("Poisson", False), ("bursty", True)):
         replicas, found = fewest_replicas(times, rate, p99=p99, requests=settings["requests"], bursts=bursts)
         print(
-            f"| {name} | " + " | ".join(f"{number:,}" for number in replicas.values())
+            f"| {name} | "
+            + " | ".join(f"{number:,}" for number in replicas.values())
             + f" | {sum(replicas.values()):,} | {max(found.busy.values()):.0%} | {found.quantile(0.5):.2f} "
             f"| {found.quantile(0.99):.2f} |"
         )
@@ -476,9 +479,7 @@ def validate(seconds: float, video: Path, times: Times) -> None:
         rows = [row[2] for row in calm if row[0] == 200]
         decode = [row["decode"] for row in rows]
         model = [row["encode"] + row["write"] for row in rows]
-        rest = statistics.median(
-            passed - found["total"] for status, passed, found in calm if status == 200
-        )
+        rest = statistics.median(passed - found["total"] for status, passed, found in calm if status == 200)
         measured = Times(
             {
                 "decode": statistics.fmean(decode),
@@ -497,7 +498,9 @@ def validate(seconds: float, video: Path, times: Times) -> None:
             f"{measured.alone['features']:.3f} s (variation {measured.variation:.2f}), HTTP {rest:.3f} s; "
             f"by the simulation at most {most:.2f} a second\n"
         )
-        print("| load | a second | requests | p50 s, real | simulated | p90 s, real | simulated | mean s, real | simulated |")
+        print(
+            "| load | a second | requests | p50 s, real | simulated | p90 s, real | simulated | mean s, real | simulated |"
+        )
         print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         for load in (0.2, 0.5):
             rate = load * most

@@ -46,9 +46,7 @@ class Model:
             "decode": alone["decode"],
             "features": min(rest, batched["frames"]),
             "retrieve": min(alone["retrieve"], batched["retrieve"]),
-            "generate": min(
-                alone["generate"] + alone["score"], batched["generate"] + batched["score"]
-            )
+            "generate": min(alone["generate"] + alone["score"], batched["generate"] + batched["score"])
             + alone["text"],
         }
 
@@ -265,7 +263,11 @@ def service(model: Model) -> Iterator[str]:
         totals[name] += math.ceil(rate * model.cpu_seconds["retrieve"] / busy) * core
     yield from table(["stage", "replica", "seconds a video", "replicas", "dollars an hour"], rows)
     for name, total in totals.items():
-        what = "`compact` on cores" if name == "compact" else f"paper's sizes on {name} (decoding and search on cores)"
+        what = (
+            "`compact` on cores"
+            if name == "compact"
+            else f"paper's sizes on {name} (decoding and search on cores)"
+        )
         yield f"- {what}: {number(total)} dollars an hour, {number(total / rate / 3.6)} for 1,000 requests."
     frames = load["frames"] * 224 * 398 * 3 / 1e6
     tokens = _token_bytes(model, 4) / 1e6
