@@ -1,4 +1,4 @@
-"""The service's queues, simulated event by event: how long who waits at which load, and how many replicas it takes.
+"""The service's queues, event by event: who waits how long at which load, and how many replicas it takes.
 
     python benchmarks/queueing.py                 # tables, from measured.toml and scale.toml
     python benchmarks/queueing.py --validate 30   # and a real `ggm serve`, 30 s at each of two loads
@@ -374,7 +374,7 @@ def replicated(times: Times, replicas: dict[str, int], max_batch: int = 4) -> li
     ]
 
 
-def capacity(times: Times, stages: Sequence[Stage]) -> float:
+def capacity(stages: Sequence[Stage]) -> float:
     """Requests a second that the narrowest stage can do with full batches."""
     draw = random.Random(0)
     rates = []
@@ -408,7 +408,7 @@ def fewest_replicas(
             return replicas, found
         if load < 0.2:
             raise SystemExit(
-                f"p99 of {p99} s can't be had: a video alone takes {sum(times.alone.values()):.2f} s"
+                f"p99 of {p99} s can't be had: one alone takes {sum(times.alone.values()):.2f} s"
             )
         load -= 0.05
 
@@ -416,7 +416,7 @@ def fewest_replicas(
 def show(times: Times, settings: dict[str, Any]) -> None:
     """Print the tables."""
     stages = one_process(times)
-    most = capacity(times, stages)
+    most = capacity(stages)
     print(f"One process, 2 decoders, batches of 4: at most {most:.2f} videos a second\n")
     print("| arrivals | load | a second | p50 s | p99 s | refused | videos a pass |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -426,8 +426,8 @@ def show(times: Times, settings: dict[str, Any]) -> None:
             rate = load * most
             found = simulate(stages, arrivals(rate), requests=settings["requests"], admission=rules)
             print(
-                f"| {name} | {load:.0%} | {rate:.2f} | {found.quantile(0.5):.2f} | {found.quantile(0.99):.2f} "
-                f"| {found.refused:.1%} | {found.batches['model']:.2f} |"
+                f"| {name} | {load:.0%} | {rate:.2f} | {found.quantile(0.5):.2f} "
+                f"| {found.quantile(0.99):.2f} | {found.refused:.1%} | {found.batches['model']:.2f} |"
             )
     rate, p99 = settings["rate"], settings["p99_seconds"]
     print(f"\nReplicas for {rate:g} requests a second with p99 of at most {p99:g} s, one core each\n")
@@ -492,15 +492,13 @@ def validate(seconds: float, video: Path, times: Times) -> None:
         gain = sum(times.batched.values()) / sum(times.alone[name] for name in times.batched)
         measured = replace(measured, batched={"features": measured.alone["features"] * min(1.0, gain)})
         stages = one_process(measured)
-        most = capacity(measured, stages)
+        most = capacity(stages)
         print(
             f"\nA real service, asked about {video.name}: decoding {measured.alone['decode']:.3f} s, model "
             f"{measured.alone['features']:.3f} s (variation {measured.variation:.2f}), HTTP {rest:.3f} s; "
             f"by the simulation at most {most:.2f} a second\n"
         )
-        print(
-            "| load | a second | requests | p50 s, real | simulated | p90 s, real | simulated | mean s, real | simulated |"
-        )
+        print("| load | a second | requests | p50 s | simulated | p90 s | simulated | mean s | simulated |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         for load in (0.2, 0.5):
             rate = load * most
@@ -510,7 +508,8 @@ def validate(seconds: float, video: Path, times: Times) -> None:
             own = Outcome(latencies, [], 0, {}, {})
             print(
                 f"| {load:.0%} | {rate:.2f} | {len(latencies)} | {own.quantile(0.5):.2f} "
-                f"| {found.quantile(0.5) + rest:.2f} | {own.quantile(0.9):.2f} | {found.quantile(0.9) + rest:.2f} "
+                f"| {found.quantile(0.5) + rest:.2f} | {own.quantile(0.9):.2f} "
+                f"| {found.quantile(0.9) + rest:.2f} "
                 f"| {statistics.fmean(latencies):.2f} | {statistics.fmean(found.latencies) + rest:.2f} |"
             )
 

@@ -1,4 +1,4 @@
-"""What 100 million posts, a pool as large, and 1,000 requests a second would take: all tables of docs/scale.md.
+"""What 100 million posts, a pool as large, and 1,000 requests a second take: the tables of docs/scale.md.
 
     python benchmarks/scale_model.py                         # prints them
     python benchmarks/scale_model.py --assume mine.toml      # with other assumptions
@@ -118,8 +118,7 @@ def stages(model: Model) -> Iterator[str]:
     here = model.measured["machine"]
     yield (
         f"Measured by `benchmarks/stages.py`, {here['date']}: {here['processor']}, torch {here['torch']}, "
-        f"one thread, medians over {here['clips']:.0f} clips and {here['rounds']:.0f} rounds. In a batch the sound "
-        "is in the frames' row."
+        f"one thread, medians over {here['clips']:.0f} clips and {here['rounds']:.0f} rounds."
     )
     yield ""
 
@@ -225,8 +224,8 @@ def pool(model: Model) -> Iterator[str]:
     yield from table(head, rows)
     embed = count * model.measured["seconds"]["text"] / 3600
     yield (
-        f"Parts of {number(room)} GB, each on {memory['replicas']} machines. A part reads all of its vectors for a "
-        "search of all; searches in batches share the reading. To embed all hashtags once takes "
+        f"Parts of {number(room)} GB, each on {memory['replicas']} machines. A part reads all of its "
+        "vectors for a search of all; searches in batches share the reading. To embed all hashtags once takes "
         f"{number(embed)} core hours with `compact`, one by one."
     )
     yield ""
@@ -272,9 +271,10 @@ def service(model: Model) -> Iterator[str]:
     frames = load["frames"] * 224 * 398 * 3 / 1e6
     tokens = _token_bytes(model, 4) / 1e6
     yield (
-        f"- Replicas are busy for {busy:.0%} of the time. Uploads are {number(rate * load['video_megabytes'] * 8 / 1000)} "
-        f"Gbit/s; between decoding and features go {number(frames)} MB a video ({number(rate * frames * 8 / 1000)} Gbit/s), "
-        f"between features and generation {number(tokens)} MB ({number(rate * tokens * 8 / 1000)} Gbit/s)."
+        f"- Replicas are busy for {busy:.0%} of the time. Uploads are "
+        f"{number(rate * load['video_megabytes'] * 8 / 1000)} Gbit/s; between decoding and features go "
+        f"{number(frames)} MB a video ({number(rate * frames * 8 / 1000)} Gbit/s), between features and "
+        f"generation {number(tokens)} MB in fp32 ({number(rate * tokens * 8 / 1000)} Gbit/s)."
     )
     yield ""
 

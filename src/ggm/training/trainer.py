@@ -127,7 +127,7 @@ def num_local_processes() -> int:
 
 
 def share_of(items: Sequence[T]) -> Sequence[T]:
-    """This process's part of a work that is done once by all of them together; all of it, if it is alone."""
+    """The part of this process in what all do together, each item once; all of it, if it is alone."""
     return items[int(os.environ.get("RANK", "0")) :: num_processes()]
 
 
