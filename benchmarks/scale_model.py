@@ -225,8 +225,8 @@ def pool(model: Model) -> Iterator[str]:
     embed = count * model.measured["seconds"]["text"] / 3600
     yield (
         f"Parts of {number(room)} GB, each on {memory['replicas']} machines. A part reads all of its "
-        "vectors for a search of all; searches in batches share the reading. To embed all hashtags once takes "
-        f"{number(embed)} core hours with `compact`, one by one."
+        "vectors for a search of all; searches in batches share the reading. To embed all hashtags once "
+        f"takes {number(embed)} core hours with `compact`, one by one."
     )
     yield ""
 
