@@ -96,6 +96,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("ggm.runtime.export",),
     "onnxruntime": ("ggm.runtime.session",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "ray": ("ggm.serving.replicas.graph",),
     "regex": ("ggm.policy.scripts",),
     "resvg_py": ("ggm.corpus.art.svg",),
     "rouge_score": ("ggm.evaluation.metrics",),
@@ -237,7 +238,7 @@ def run_python(code: str) -> str:
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
     "matplotlib", "watchfiles", "datasets", "resvg_py", "starlette", "uvicorn", "fastapi", "pydantic",
-    "nltk", "scipy", "glin_profanity", "emoji",
+    "nltk", "scipy", "glin_profanity", "emoji", "ray",
 )  # fmt: skip
 
 

@@ -45,12 +45,11 @@ _WIDER = 4
 """By how much more guidance candidates are looked for where a policy leaves too few."""
 
 
-@dataclass(frozen=True, repr=False)
-class DecodedPost:
-    """A post whose video was decoded, and what is wanted for it; see `Recommender.recommend`.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class AskedPost:
+    """What is wanted for a post, whoever decoded its video; see `Recommender.recommend`.
 
     Args:
-        video: What `Recommender.decode` gave.
         description: What the creator wrote.
         name: What the answer calls the video.
         top: How many hashtags at most, 1 or more.
@@ -63,7 +62,6 @@ class DecodedPost:
         ValueError: If ``top`` is below 1.
     """
 
-    video: Video
     description: str = ""
     name: str = ""
     top: int = 5
@@ -74,6 +72,17 @@ class DecodedPost:
 
     def __post_init__(self) -> None:
         _check_top(self.top)
+
+
+@dataclass(frozen=True, repr=False)
+class DecodedPost(AskedPost):
+    """A post whose video was decoded, and what is wanted for it.
+
+    Args:
+        video: What `Recommender.decode` gave.
+    """
+
+    video: Video
 
 
 class Recommender:
@@ -397,43 +406,68 @@ class Recommender:
         """
         if not posts:
             return []
-        if any(post.fitting for post in posts):
-            self._check_fitting()
+        self._check_wanted(posts)
         tell = on_stage or (lambda _: None)
         started = time.perf_counter()
         seconds: dict[str, float] = {}
-        described = [self._read_description(post.description, post.policy) for post in posts]
-        texts = [read.words for read in described]
-        offered = [read.offered for read in described]
         tell("features")
         with _timed(seconds, "features"):
-            if len(posts) == 1:
-                features = [self.features(posts[0].video)]
-            else:
-                features = self.bundle.extractor.extract_batch(
-                    [post.video for post in posts], tolerance=self.frame_tolerance
-                )
+            features = self.features_of([post.video for post in posts])
         tell("retrieve")
         with _timed(seconds, "retrieve"):
             guidance = self.bundle.guide(features, texts)
         tell("generate")
         with _timed(seconds, "generate"):
-            batch = self.bundle.batch(features, texts, guidance)
-            memory = remember(self.generator, batch)
-            generated = self._generate_each(posts, features, texts, guidance, batch, memory)
-            ranked = rank_posts(
-                self.bundle,
-                features,
-                texts,
-                batch,
-                generated=generated,
-                guidance=guidance,
-                offered=offered if any(offered) else None,
-                histories=[post.history for post in posts],
-                memory=memory,
-            )
-            rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
-            chosen = [self._choose(*row) for row in rows]
+            answers = self.write(posts, features, guidance)
+        seconds["total"] = time.perf_counter() - started
+        return [
+            replace(answer, notices=(*post.video.notices, *answer.notices), seconds=dict(seconds))
+            for post, answer in zip(posts, answers, strict=True)
+        ]
+
+    def features_of(self, videos: Sequence[Video]) -> list[VideoFeatures]:
+        """Stage II for several videos in one pass of the encoders."""
+        if len(videos) == 1:
+            return [self.features(videos[0])]
+        return self.bundle.extractor.extract_batch(videos, tolerance=self.frame_tolerance)
+
+    def write(
+        self, posts: Sequence[AskedPost], features: Sequence[VideoFeatures], guidance: Sequence[Guidance]
+    ) -> list[Recommendation]:
+        """Stages IV to VI for several posts in one pass: what is written, ranked, and left by their policies.
+
+        Args:
+            posts: One or more; each may want something else.
+            features: One a post.
+            guidance: One a post.
+
+        Returns:
+            One answer a post, in order, without seconds and without what decoding noticed.
+
+        Raises:
+            PoolError: If the pool is empty.
+            BundleError: If the fitting number is wanted, and the bundle has no scorer.
+        """
+        self._check_wanted(posts)
+        described = [self._read_description(post.description, post.policy) for post in posts]
+        texts = [read.words for read in described]
+        offered = [read.offered for read in described]
+        batch = self.bundle.batch(features, texts, guidance)
+        memory = remember(self.generator, batch)
+        generated = self._generate_each(posts, features, texts, guidance, batch, memory)
+        ranked = rank_posts(
+            self.bundle,
+            features,
+            texts,
+            batch,
+            generated=generated,
+            guidance=guidance,
+            offered=offered if any(offered) else None,
+            histories=[post.history for post in posts],
+            memory=memory,
+        )
+        rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
+        chosen = [self._choose(*row) for row in rows]
         answers = []
         for post, read, found, (top, outcome, candidates) in zip(
             posts, described, guidance, chosen, strict=True
@@ -445,17 +479,16 @@ class Recommender:
                     read.text,
                     self._hashtags(outcome, found, post.policy, read.offered, post.history),
                     shown,
-                    (*post.video.notices, *read.notices, *limit_notices(top, post.policy)),
-                    dict(seconds),
+                    (*read.notices, *limit_notices(top, post.policy)),
+                    {},
                     (*outcome.changes, *hidden),
                 )
             )
-        total = time.perf_counter() - started
-        return [replace(answer, seconds={**answer.seconds, "total": total}) for answer in answers]
+        return answers
 
     def _generate_each(
         self,
-        posts: Sequence[DecodedPost],
+        posts: Sequence[AskedPost],
         features: Sequence[VideoFeatures],
         texts: Sequence[str],
         guidance: Sequence[Guidance],
@@ -490,7 +523,7 @@ class Recommender:
 
     def _choose(
         self,
-        post: DecodedPost,
+        post: AskedPost,
         features: VideoFeatures,
         text: str,
         offered: Sequence[str],
@@ -511,6 +544,10 @@ class Recommender:
                 outcome = self.select(ranked, top=top, policy=policy)
         return top, outcome, ranked
 
+    def _check_wanted(self, posts: Sequence[AskedPost]) -> None:
+        if any(post.fitting for post in posts):
+            self._check_fitting()
+
     def _check_fitting(self) -> None:
         if self.bundle.scorer is None:
             raise BundleError(
@@ -528,7 +565,15 @@ class Recommender:
                 video = self.decode(path)
         except MediaError as error:
             return error
-        asked = DecodedPost(video, description, str(path), top, fitting, policy, history=history)
+        asked = DecodedPost(
+            video,
+            description=description,
+            name=str(path),
+            top=top,
+            fitting=fitting,
+            policy=policy,
+            history=history,
+        )
         (answer,) = self.recommend_decoded([asked])
         total = time.perf_counter() - started
         return replace(answer, seconds={**seconds, **answer.seconds, "total": total})

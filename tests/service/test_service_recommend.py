@@ -335,7 +335,7 @@ def test_what_waited_too_long_is_refused(started: Started, clips: list[Path]) ->
 def test_a_killed_decoding_process_is_replaced(started: Started, clips: list[Path]) -> None:
     client, app = started()
     for _ in range(3):
-        (worker,) = app.service.queue._workers._workers
+        (worker,) = app.service.queue._decoding.workers._workers
         worker.ensure_started()
         assert worker._process is not None
         os.kill(worker._process._popen.pid, signal.SIGKILL)

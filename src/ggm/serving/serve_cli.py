@@ -15,7 +15,16 @@ from ggm.serving.options import PolicyOption, UploadOption
 from ggm.serving.show import out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ggm.recommend import Recommender
+    from ggm.serving.replicas.settings import ReplicaSettings
+    from ggm.serving.replicas.stages import Source
+    from ggm.serving.service.back_end import BackEnd
+    from ggm.serving.service.metrics import Metrics
+    from ggm.serving.service.settings import ServiceSettings
+
+    _MakeBackEnd = Callable[[Recommender, ServiceSettings, Metrics], BackEnd]
 
 serve_app = typer.Typer(help="Answer requests over HTTP, for this computer alone unless keys are made.")
 keys_app = typer.Typer(no_args_is_help=True, help="Who may ask the service.")
@@ -69,6 +78,15 @@ def serve(
         list[str] | None,
         typer.Option("--trusted-proxy", help="Address whose X-Forwarded-For is believed; may be repeated."),
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Let replicas on Ray Serve do the work; see docs/scale.md.")
+    ] = False,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, such as auto; implies --ray.")
+    ] = None,
+    replicas: Annotated[
+        Path | None, typer.Option(help="TOML: how many replicas of each stage; implies --ray.")
+    ] = None,
 ) -> None:
     """Answer requests over HTTP until SIGTERM or Ctrl+C; see docs/service.md."""
     if context.invoked_subcommand is not None:
@@ -92,17 +110,27 @@ def serve(
         wait_seconds=max_wait,
         drain_seconds=drain_seconds,
     )
+    ray = ray or ray_address is not None or replicas is not None
+    how_many = _replica_settings(replicas) if ray else None
     from ggm.serving.service.app import create_app
     from ggm.serving.service.keys import KeyFile
     from ggm.serving.service.logs import log_to
+    from ggm.serving.service.queue import RecommendQueue
     from ggm.serving.service.server import ServiceServer
 
     key_file = None if keys is None else KeyFile(keys)
     with ExitStack() as held:
-        recommender = _recommender(held, model, device=device, pool=pool, read_only=read_only_pool)
+        recommender = _recommender(
+            held, model, device="cpu" if ray else device, pool=pool, read_only=read_only_pool
+        )
+        back_end: _MakeBackEnd = RecommendQueue
+        if how_many is not None:
+            from ggm.serving.replicas.stages import Source
+
+            back_end = _replicated(Source(model, device, pool, settings), how_many, ray_address)
         server = held.enter_context(
             ServiceServer(
-                create_app(recommender, settings, keys=key_file),
+                create_app(recommender, settings, keys=key_file, back_end=back_end),
                 host=host,
                 port=port,
                 has_keys=bool(key_file and key_file.all()),
@@ -153,6 +181,23 @@ def revoke(
     from ggm.serving.service.keys import KeyFile
 
     _print(f"revoked: {KeyFile(keys).revoke(key_id).id}")
+
+
+def _replica_settings(path: Path | None) -> ReplicaSettings:
+    """Whether Ray is here is seen before anything is loaded."""
+    import ggm.serving.replicas.graph  # noqa: F401 - raises if it isn't
+    from ggm.serving.replicas.settings import ReplicaSettings
+
+    return ReplicaSettings() if path is None else ReplicaSettings.load(path)
+
+
+def _replicated(source: Source, replicas: ReplicaSettings, address: str | None) -> _MakeBackEnd:
+    from functools import partial
+
+    from ggm.serving.replicas.graph import RayGraph
+    from ggm.serving.replicas.queue import ReplicatedQueue
+
+    return partial(ReplicatedQueue, graph=RayGraph(source, replicas, address=address))
 
 
 def _recommender(

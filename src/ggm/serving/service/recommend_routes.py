@@ -17,7 +17,7 @@ from ggm.serving.service import schemas
 from ggm.serving.service.answers import recommended
 from ggm.serving.service.errors import Refusal, client_gone
 from ggm.serving.service.guard import says_json
-from ggm.serving.service.queue import Answer, Job, Stage
+from ggm.serving.service.jobs import Answer, Job, Stage
 from ggm.serving.service.state import Service
 from ggm.serving.service.uploads import Form, UploadLimits, read_form
 from ggm.serving.service.wishes import MOST_BEAMS, MOST_HASHTAGS, Wish, narrowed
@@ -212,6 +212,7 @@ class _Work:
             self.item.description,
             _wish(self.item.options, self.service),
             _history(self.item.history),
+            with_frames=self.with_frames,
             on_stage=tell,
         )
         self.service.queue.submit(job)
@@ -228,7 +229,6 @@ class _Work:
             answer,
             answer_id=self.id,
             bundle=schemas.BundleName(name=bundle.name, fingerprint=bundle.pool.retriever_fingerprint[:16]),
-            with_frames=self.with_frames,
         )
 
 

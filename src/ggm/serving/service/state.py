@@ -9,8 +9,8 @@ from pathlib import Path
 from ggm.pool.living import LivingPool
 from ggm.recommend import Recommender
 from ggm.serving.service.access import Access
+from ggm.serving.service.back_end import BackEnd
 from ggm.serving.service.metrics import Metrics
-from ggm.serving.service.queue import RecommendQueue
 from ggm.serving.service.settings import ServiceSettings
 
 
@@ -32,7 +32,7 @@ class Service:
     settings: ServiceSettings
     access: Access
     metrics: Metrics
-    queue: RecommendQueue
+    queue: BackEnd
     folder: Path = Path()
     stopping: bool = False
     pool_threads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
