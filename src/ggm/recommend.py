@@ -415,7 +415,7 @@ class Recommender:
             features = self.features_of([post.video for post in posts])
         tell("retrieve")
         with _timed(seconds, "retrieve"):
-            guidance = self.bundle.guide(features, texts)
+            guidance = self.guide_posts(posts, features)
         tell("generate")
         with _timed(seconds, "generate"):
             answers = self.write(posts, features, guidance)
@@ -430,6 +430,19 @@ class Recommender:
         if len(videos) == 1:
             return [self.features(videos[0])]
         return self.bundle.extractor.extract_batch(videos, tolerance=self.frame_tolerance)
+
+    def guide_posts(self, posts: Sequence[AskedPost], features: Sequence[VideoFeatures]) -> list[Guidance]:
+        """Stage III for several posts in one search; see `guide`.
+
+        Args:
+            posts: One or more.
+            features: One a post.
+
+        Raises:
+            PoolError: If the pool is empty.
+        """
+        texts = [self._read_description(post.description, post.policy).words for post in posts]
+        return self.bundle.guide(features, texts)
 
     def write(
         self, posts: Sequence[AskedPost], features: Sequence[VideoFeatures], guidance: Sequence[Guidance]

@@ -60,7 +60,7 @@ class Stages:
             return None
         (features,) = sent(self.features.run([video]))
         assert goes_on("retrieve")
-        (guidance,) = sent(self.retrieve.run([features]))
+        (guidance,) = sent(self.retrieve.run([features], [sent(clip.asked)]))
         assert goes_on("generate")
         (found,) = sent(self.generate.run([features], [guidance], [sent(clip.asked)]))
         return found, video if clip.with_video else None
@@ -171,9 +171,9 @@ def test_one_in_a_batch_spoils_no_other(bundle: Bundle, clips: list[Path]) -> No
         contents = [clips[0].read_bytes(), b"nothing", clips[1].read_bytes()]
         decoded = [stages.decode.run(content, f"{n}.mp4") for n, content in enumerate(contents)]
         features = stages.features.run(decoded)
-        guidance = stages.retrieve.run(features)
         policies = [Policy(), Policy(), Policy(novel="forbid")]
         asked = [AskedPost(name=f"{n}.mp4", policy=policy) for n, policy in enumerate(policies)]
+        guidance = stages.retrieve.run(features, asked)
         found = stages.generate.run(features, guidance, asked)
         assert isinstance(found[1].error, MediaFormatError)
         assert str(found[1].error).startswith("1.mp4")

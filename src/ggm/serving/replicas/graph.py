@@ -92,13 +92,15 @@ class Retrieve(_Replica):
         self._stage = RetrieveStage(self.recommender)
         _set_batches(self._batch, stage)
 
-    async def run(self, features: Handed[VideoFeatures]) -> Handed[Guidance]:
+    async def run(self, features: Handed[VideoFeatures], asked: AskedPost) -> Handed[Guidance]:
         """See `RetrieveStage`."""
-        return await self._batch(features)  # type: ignore[return-value,arg-type]
+        return await self._batch(features, asked)  # type: ignore[return-value,arg-type]
 
     @serve.batch
-    async def _batch(self, features: list[Handed[VideoFeatures]]) -> list[Handed[Guidance]]:
-        return await asyncio.to_thread(self._stage.run, features)
+    async def _batch(
+        self, features: list[Handed[VideoFeatures]], asked: list[AskedPost]
+    ) -> list[Handed[Guidance]]:
+        return await asyncio.to_thread(self._stage.run, features, asked)
 
 
 class Generate(_Replica):
@@ -251,7 +253,7 @@ class RayGraph:
             arguments = {
                 "decode": lambda: (clip.content, clip.asked.name),
                 "features": lambda: (made["decode"],),
-                "retrieve": lambda: (made["features"],),
+                "retrieve": lambda: (made["features"], clip.asked),
                 "generate": lambda: (made["features"], made["retrieve"], clip.asked),
             }[stage]()
             made[stage] = self._handles[stage].remote(*arguments)

@@ -131,14 +131,29 @@ class FeaturesStage:
 
 
 class RetrieveStage:
-    """Stage III: the pool's hashtags closest to a video."""
+    """Stage III: the pool's hashtags closest to a video, or to video and description."""
 
     def __init__(self, recommender: Recommender) -> None:
-        self._bundle = recommender.bundle
+        self._guide = recommender.guide_posts
 
-    def run(self, handed: Sequence[Handed[VideoFeatures]]) -> list[Handed[Guidance]]:
-        """Guidance for several videos in one search."""
-        return _passed("retrieve", handed, self._bundle.guide)
+    def run(
+        self, handed: Sequence[Handed[VideoFeatures]], asked: Sequence[AskedPost]
+    ) -> list[Handed[Guidance]]:
+        """Guidance for several videos in one search.
+
+        Args:
+            handed: One a video.
+            asked: One a video.
+        """
+        rows = [
+            replace(made, value=None if made.value is None else (post, made.value))
+            for made, post in zip(handed, asked, strict=True)
+        ]
+        return _passed("retrieve", rows, self._found)
+
+    def _found(self, rows: Sequence[tuple[AskedPost, VideoFeatures]]) -> list[Guidance]:
+        asked, features = zip(*rows, strict=True)
+        return self._guide(asked, features)
 
 
 class GenerateStage:
