@@ -360,14 +360,14 @@ def one_process(times: Times, *, decoders: int = 2, max_batch: int = 4) -> list[
     ]
 
 
-def replicated(times: Times, replicas: dict[str, int], max_batch: int = 4) -> list[Stage]:
+def replicated(times: Times, replicas: dict[str, int], max_batch: dict[str, int]) -> list[Stage]:
     """`ggm serve --ray`: four stages with a queue a replica."""
     return [
         Stage(
             name,
             spread(seconds, variation=times.variation, batched=times.batched.get(name)),
             replicas[name],
-            1 if name == "decode" else max_batch,
+            max_batch[name],
             routing="two",
         )
         for name, seconds in times.alone.items()
@@ -385,25 +385,28 @@ def capacity(stages: Sequence[Stage]) -> float:
 
 
 def fewest_replicas(
-    times: Times, rate: float, *, p99: float, requests: int = 20_000, bursts: bool = False
+    times: Times, rate: float, settings: dict[str, Any], *, bursts: bool = False
 ) -> tuple[dict[str, int], Outcome]:
     """The smallest numbers of replicas, all stages alike in load, by which 99 of 100 are answered in time.
 
     Args:
         times: Of the stages.
         rate: Requests a second.
-        p99: Seconds.
-        requests: Simulated.
+        settings: The table `queueing` of scale.toml.
         bursts: Whether they come in bursts.
     """
-    arrivals = bursty(rate) if bursts else poisson(rate)
+    arrivals = poisson(rate)
+    if bursts:
+        arrivals = bursty(rate, factor=settings["burst_factor"], seconds=settings["burst_seconds"])
+    p99, max_batch = settings["p99_seconds"], settings["max_batch"]
     load = 0.95
     while True:
         replicas = {
-            name: max(2, math.ceil(rate * times.batched.get(name, seconds) / load))
-            for name, seconds in times.alone.items()
+            name: max(2, math.ceil(rate * _full(times, name, max_batch) / load)) for name in times.alone
         }
-        found = simulate(replicated(times, replicas), arrivals, requests=requests)
+        found = simulate(
+            replicated(times, replicas, max_batch), arrivals, requests=settings["replicated_requests"]
+        )
         if found.quantile(0.99) <= p99:
             return replicas, found
         if load < 0.2:
@@ -411,6 +414,12 @@ def fewest_replicas(
                 f"p99 of {p99} s can't be had: one alone takes {sum(times.alone.values()):.2f} s"
             )
         load -= 0.05
+
+
+def _full(times: Times, name: str, max_batch: dict[str, int]) -> float:
+    """Seconds a video where passes are full."""
+    alone = times.alone[name]
+    return alone if max_batch[name] == 1 else min(alone, times.batched.get(name, alone))
 
 
 def show(times: Times, settings: dict[str, Any]) -> None:
@@ -434,7 +443,7 @@ def show(times: Times, settings: dict[str, Any]) -> None:
     print("| arrivals | " + " | ".join(times.alone) + " | all | load | p50 s | p99 s |")
     print("| --- |" + " --- |" * (len(times.alone) + 4))
     for name, bursts in (("Poisson", False), ("bursty", True)):
-        replicas, found = fewest_replicas(times, rate, p99=p99, requests=settings["requests"], bursts=bursts)
+        replicas, found = fewest_replicas(times, rate, settings, bursts=bursts)
         print(
             f"| {name} | "
             + " | ".join(f"{number:,}" for number in replicas.values())

@@ -152,7 +152,7 @@ def test_killed_replicas_lose_no_request(client: TestClient, clips: list[Path]) 
     with ThreadPoolExecutor(3) as threads:
         asking = [threads.submit(keep_asking, clip) for clip in clips[:3]]
         try:
-            for stage in ("generate", "features", "retrieve", "decode"):
+            for stage in ("generate", "decode"):
                 pid = pid_of(stage)
                 os.kill(pid, signal.SIGKILL)
                 before, until = len(statuses), time.monotonic() + 300

@@ -30,13 +30,25 @@ from ggm.serving.service.jobs import MODEL_STAGES
 from ggm.serving.service.logs import log_to
 
 try:
-    import ray
-    from ray import serve
+    import ray as untyped_ray
+    from ray import serve as untyped_serve
     from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
 except ImportError as error:
     raise MissingDependencyError("replicas need Ray Serve: pip install 'ggm[ray]'") from error
 
+# Their types say of batches, handles and options what isn't so.
+ray: Any = untyped_ray
+serve: Any = untyped_serve
+
 APPLICATION: Final = "ggm"
+_READS: Final = {
+    "decode": (),
+    "features": ("decode",),
+    "retrieve": ("features",),
+    "generate": ("features", "retrieve"),
+}
+"""Which stages' outcomes each stage is given."""
+
 _ATTEMPTS: Final = 5  # of a video whose replica or machine was lost
 _PAUSE_SECONDS: Final = 0.2
 _LOOPBACK: Final = "127.0.0.1"
@@ -77,9 +89,10 @@ class Features(_Replica):
 
     async def run(self, video: Handed[Video]) -> Handed[VideoFeatures]:
         """See `FeaturesStage`."""
-        return await self._batch(video)  # type: ignore[return-value,arg-type]
+        found: Handed[VideoFeatures] = await self._batch(video)
+        return found
 
-    @serve.batch
+    @serve.batch  # type: ignore[untyped-decorator]
     async def _batch(self, videos: list[Handed[Video]]) -> list[Handed[VideoFeatures]]:
         return await asyncio.to_thread(self._stage.run, videos)
 
@@ -94,9 +107,10 @@ class Retrieve(_Replica):
 
     async def run(self, features: Handed[VideoFeatures], asked: AskedPost) -> Handed[Guidance]:
         """See `RetrieveStage`."""
-        return await self._batch(features, asked)  # type: ignore[return-value,arg-type]
+        found: Handed[Guidance] = await self._batch(features, asked)
+        return found
 
-    @serve.batch
+    @serve.batch  # type: ignore[untyped-decorator]
     async def _batch(
         self, features: list[Handed[VideoFeatures]], asked: list[AskedPost]
     ) -> list[Handed[Guidance]]:
@@ -115,9 +129,10 @@ class Generate(_Replica):
         self, features: Handed[VideoFeatures], guidance: Handed[Guidance], asked: AskedPost
     ) -> Handed[Found]:
         """See `GenerateStage`."""
-        return await self._batch(features, guidance, asked)  # type: ignore[return-value,arg-type]
+        found: Handed[Found] = await self._batch(features, guidance, asked)
+        return found
 
-    @serve.batch
+    @serve.batch  # type: ignore[untyped-decorator]
     async def _batch(
         self,
         features: list[Handed[VideoFeatures]],
@@ -132,18 +147,21 @@ def _set_batches(batch: Any, stage: StageSettings) -> None:
     batch.set_batch_wait_timeout_s(stage.batch_wait_seconds)
 
 
-def application(source: Source, replicas: ReplicaSettings) -> serve.Application:
+def application(source: Source, replicas: ReplicaSettings) -> Any:
     """The four deployments. Replicas are made where they run: what is sent there is where the model lies.
 
     Args:
         source: The model.
         replicas: How many of what.
+
+    Returns:
+        For `ray.serve.run`.
     """
     classes = {"decode": Decode, "features": Features, "retrieve": Retrieve, "generate": Generate}
-    bound: serve.Application | None = None
+    bound: Any = None
     for name, stage in replicas.stages():
         made = serve.deployment(
-            classes[name],  # type: ignore[call-overload]
+            classes[name],
             name=name,
             # Each is a stage on its way plus the next batch; what is more waits where it can go anywhere.
             max_ongoing_requests=2 * stage.max_batch,
@@ -161,7 +179,6 @@ def application(source: Source, replicas: ReplicaSettings) -> serve.Application:
         )
         # Serve deploys what the last one is bound to; the stages don't call each other.
         bound = made.bind(source) if bound is None else made.bind(source, stage, bound)
-    assert bound is not None
     return bound
 
 
@@ -185,7 +202,7 @@ class RayGraph:
         self.num_at_work = replicas.num_at_work
         self._is_own = address is None
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or it would report to its makers
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if address is None:
                 _stay_on_this_computer()
@@ -250,12 +267,11 @@ class RayGraph:
         for stage in ("decode", *MODEL_STAGES):
             if not goes_on(stage):
                 return None
-            arguments = {
-                "decode": lambda: (clip.content, clip.asked.name),
-                "features": lambda: (made["decode"],),
-                "retrieve": lambda: (made["features"], clip.asked),
-                "generate": lambda: (made["features"], made["retrieve"], clip.asked),
-            }[stage]()
+            arguments: tuple[Any, ...] = tuple(made[one] for one in _READS[stage])
+            if stage == "decode":
+                arguments = clip.content, clip.asked.name
+            elif stage in ("retrieve", "generate"):
+                arguments = *arguments, clip.asked
             made[stage] = self._handles[stage].remote(*arguments)
             # Waited for, not fetched: or the next stage's replicas would be taken by what isn't there yet.
             reference = made[stage]._to_object_ref_sync(_left(clip))

@@ -68,7 +68,8 @@ class ReplicaSettings:
     """
 
     decode: StageSettings = field(default_factory=lambda: StageSettings(max_replicas=4, max_batch=1))
-    features: StageSettings = field(default_factory=lambda: StageSettings(max_replicas=4, target=4.0))
+    # On a processor frames take as long together as one after another: a batch would only wait longer.
+    features: StageSettings = field(default_factory=lambda: StageSettings(max_replicas=4, max_batch=1))
     retrieve: StageSettings = field(
         default_factory=lambda: StageSettings(max_replicas=2, target=8.0, max_batch=8, cpus=0.5)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Generic, TypeVar
@@ -145,8 +145,13 @@ class RetrieveStage:
             handed: One a video.
             asked: One a video.
         """
-        rows = [
-            replace(made, value=None if made.value is None else (post, made.value))
+        rows: list[Handed[Any]] = [
+            Handed(
+                None if made.value is None else (post, made.value),
+                made.error,
+                made.seconds,
+                notices=made.notices,
+            )
             for made, post in zip(handed, asked, strict=True)
         ]
         return _passed("retrieve", rows, self._found)
@@ -176,8 +181,13 @@ class GenerateStage:
             guidance: One a video; it has the error of whatever failed before.
             asked: One a video.
         """
-        rows = [
-            replace(found, value=None if found.error else (made.value, found.value, post))
+        rows: list[Handed[Any]] = [
+            Handed(
+                None if found.error else (made.value, found.value, post),
+                found.error,
+                found.seconds,
+                notices=found.notices,
+            )
             for made, found, post in zip(features, guidance, asked, strict=True)
         ]
         return _passed("generate", rows, self._found)
@@ -192,7 +202,7 @@ def _passed(
 ) -> list[Handed[Out]]:
     """Work on those that have a value, together; if that fails, one by one."""
     rows = [row for row, one in enumerate(handed) if one.value is not None]
-    answers: list[Handed[Out]] = [replace(one, value=None) for one in handed]
+    answers: list[Handed[Out]] = [Handed(None, one.error, one.seconds, notices=one.notices) for one in handed]
     groups = [rows]
     while groups:
         group = groups.pop()
