@@ -11,10 +11,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ggm.serving.options import PolicyOption, UploadOption
+from ggm.serving.options import FramesOption, PolicyOption, PrecisionOption, RuntimeOption, UploadOption
 from ggm.serving.show import out
 
 if TYPE_CHECKING:
+    from ggm.media.sample import FrameChoice
     from ggm.recommend import Recommender
 
 serve_app = typer.Typer(help="Answer requests over HTTP, for this computer alone unless keys are made.")
@@ -50,6 +51,9 @@ def serve(
         list[Path] | None,
         typer.Option("--root", help="Folder whose videos requests may name by path; may be repeated."),
     ] = None,
+    frames: FramesOption = "exact",
+    runtime: RuntimeOption = None,
+    precision: PrecisionOption = "fp32",
     policy: PolicyOption = None,
     max_upload: UploadOption = None,
     max_seconds: Annotated[float, typer.Option(help="Length of a video.")] = 600.0,
@@ -99,7 +103,16 @@ def serve(
 
     key_file = None if keys is None else KeyFile(keys)
     with ExitStack() as held:
-        recommender = _recommender(held, model, device=device, pool=pool, read_only=read_only_pool)
+        recommender = _recommender(
+            held,
+            model,
+            pool=pool,
+            read_only=read_only_pool,
+            device=device,
+            frames=frames,
+            runtime=runtime,
+            precision=precision,
+        )
         server = held.enter_context(
             ServiceServer(
                 create_app(recommender, settings, keys=key_file),
@@ -156,7 +169,15 @@ def revoke(
 
 
 def _recommender(
-    held: ExitStack, model: str, *, device: str, pool: Path | None, read_only: bool
+    held: ExitStack,
+    model: str,
+    *,
+    pool: Path | None,
+    read_only: bool,
+    device: str,
+    frames: FrameChoice,
+    runtime: Path | None,
+    precision: str,
 ) -> Recommender:
     from ggm.pool.folder import read_manifest
     from ggm.pool.living import LivingPool
@@ -164,7 +185,14 @@ def _recommender(
 
     if pool is not None:
         read_manifest(pool)  # whether there is one is seen before the bundle is loaded
-    recommender = Recommender.from_pretrained(model, device=device, pool=pool if read_only else None)
+    recommender = Recommender.from_pretrained(
+        model,
+        device=device,
+        pool=pool if read_only else None,
+        frames=frames,
+        runtime=runtime,
+        precision=precision,
+    )
     recommender.close()  # the service has decoding processes of its own
     if pool is None or read_only:
         return recommender
@@ -172,7 +200,7 @@ def _recommender(
     living = LivingPool.open(
         pool, embed=bundle.embed_hashtags, retriever_fingerprint=bundle.pool.retriever_fingerprint
     )
-    return Recommender(bundle.with_pool(held.enter_context(living)))
+    return Recommender(bundle.with_pool(held.enter_context(living)), frames=frames)
 
 
 def _print(line: str) -> None:
