@@ -110,9 +110,10 @@ def measure_candidates(
 ) -> list[list[Candidate]]:
     """Join what all sides propose for each post, and measure it.
 
-    Generated hashtags are embedded for their similarity, the others are scored by the generator for
-    their likelihood, all of it in one pass each. Of a hashtag that entered the pool after training
-    the generator knows nothing, so that its likelihood is left open unless it wrote it itself.
+    Generated hashtags are embedded for their similarity unless the pool has their vectors, the others
+    are scored by the generator for their likelihood, all of it in one pass each. Of a hashtag that
+    entered the pool after training the generator knows nothing, so that its likelihood is left open
+    unless it wrote it itself.
 
     Args:
         bundle: With a generator.
@@ -207,7 +208,7 @@ def with_history(
         for past, found in zip(histories, guidance, strict=True)
     ]
     fresh = distinct(*added)
-    vectors = dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True)) if fresh else {}
+    vectors = dict(zip(map(key, fresh), bundle.vectors_of_hashtags(fresh), strict=True)) if fresh else {}
     return [
         [*found.hits, *(Hit(text, float(np.dot(video, vectors[key(text)]))) for text in texts)]
         for found, video, texts in zip(guidance, videos, added, strict=True)
@@ -266,7 +267,7 @@ def _vectors(
     fresh = distinct(*([t for t in row if key(t) not in own] for row, own in zip(texts, known, strict=True)))
     if not fresh:
         return {}
-    return dict(zip(map(key, fresh), bundle.embed_hashtags(fresh), strict=True))
+    return dict(zip(map(key, fresh), bundle.vectors_of_hashtags(fresh), strict=True))
 
 
 def _cosine(query: Vector | None, vector: Vector | None) -> float:

@@ -21,6 +21,7 @@ from ggm.generator.batch import GeneratorBatch
 from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate, remember
 from ggm.generator.memory import Memory
+from ggm.generator.packing import check_precision
 from ggm.hashtags import key
 from ggm.history import History
 from ggm.media.guard import DecodingWorker
@@ -39,6 +40,7 @@ from ggm.records import (
     Video,
     VideoFeatures,
 )
+from ggm.runtime.precision import with_precision
 from ggm.scorer import fitting_count
 
 _WIDER = 4
@@ -131,6 +133,7 @@ class Recommender:
         frames: FrameChoice = "exact",
         frame_tolerance: float = 0.0,
         runtime: str | Path | None = None,
+        precision: str = "fp32",
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -141,17 +144,20 @@ class Recommender:
             frames: See above.
             frame_tolerance: See above.
             runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
+            precision: ``fp32``, or ``bf16`` or ``int8``, which are quicker and round more; see
+                `ggm.runtime.precision.with_precision`.
 
         Raises:
             BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
                 was exported from another.
             CheckpointError: If a backbone that it builds on is missing or another one.
-            ConfigError: If there is no such device here.
+            ConfigError: If there is no such device here, or it can't compute in that precision.
             PoolError: If there is no living pool in that folder, or it is damaged.
             PoolMismatchError: If a pool was made by another retriever.
             MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
         _check_device(device)
+        check_precision(precision)
         worker = DecodingWorker()
         worker.start()  # beside the loading of the bundle
         try:
@@ -161,6 +167,7 @@ class Recommender:
                 from ggm.runtime.session import with_export
 
                 bundle = with_export(bundle, runtime)
+            bundle = with_precision(bundle, precision)
             return cls(
                 bundle if living is None else bundle.with_pool(living),
                 worker=worker,

@@ -192,7 +192,7 @@ def test_searches_with_what_a_full_pass_gives(
     decoding = DecodingConfig(
         num_beams=num_beams, max_new_tokens=10, no_repeat_ngram_size=0, length_penalty=0.0
     )
-    found = generate(generator, batch, decoding=decoding)
+    found = generate(generator, batch, decoding=decoding, reference=True)
     assert len(found) == len(singles)
     if num_beams == 1:
         return

@@ -80,6 +80,32 @@ def test_what_it_holds(make: Make) -> None:
     assert (pool.embedding_dim, pool.retriever_fingerprint, pool.precision) == (WIDTH, FINGERPRINT, "float16")
 
 
+def test_it_gives_the_vectors_that_it_has(make: Make) -> None:
+    pool = make("Straße", "snow", *names(9))
+    found = pool.vectors_of(["#STRASSE", "nothing", "snow", "tagc", "snow"])
+    assert found[1] is None
+    for vector, text in zip(found, ["Straße", "nothing", "snow", "tagc", "snow"], strict=True):
+        if vector is not None:
+            unit = embed([text])[0] / np.linalg.norm(embed([text])[0])
+            np.testing.assert_allclose(vector, unit.astype(np.float16), atol=1e-6)
+            assert vector.dtype == np.float32
+    assert sum(vector is None for vector in found) == 1
+    assert pool.vectors_of([]) == []
+    with pytest.raises(HashtagError):
+        pool.vectors_of(["snow", "!"])
+
+
+def test_vectors_stay_those_of_their_hashtags(make_writable: Make) -> None:
+    pool = make_writable(*names(30))
+    pool.remove(names(30)[3:25])
+    pool.add(["winter", "cat"], embed(["winter", "cat"]))
+    for text in (*names(30), "winter", "cat"):
+        (vector,) = pool.vectors_of([text])
+        assert (vector is None) == (text not in pool)
+        if vector is not None:
+            assert float(vector @ vector_of(text)) == pytest.approx(np.linalg.norm(vector_of(text)), abs=1e-2)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 40])
 def test_search_equals_the_slow_twin(make: Make, count: int) -> None:
     pool = make(*names(count))

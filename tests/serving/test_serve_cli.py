@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from ggm.errors import ConfigError
+from ggm.errors import BundleError, ConfigError
 from ggm.serving.cli import app
 from ggm.serving.service.keys import KeyFile
 
@@ -61,3 +62,25 @@ def test_what_cant_be_served_is_said_at_once(tmp_path: Path) -> None:
 def test_an_empty_file_of_keys_lets_nobody_else_in(tmp_path: Path, tiny_bundle_dir: Path) -> None:
     with pytest.raises(ConfigError, match="keys are needed"):
         run("--host", "0.0.0.0", "--port", "0", "--keys", tmp_path / "keys.json", "--model", tiny_bundle_dir)
+
+
+def test_a_service_takes_the_quicker_ways_too(tmp_path: Path, tiny_bundle_dir: Path) -> None:
+    from ggm.serving.serve_cli import _recommender
+
+    with ExitStack() as held:
+        recommender = _recommender(
+            held,
+            str(tiny_bundle_dir),
+            pool=None,
+            read_only=False,
+            device="cpu",
+            frames="nearest-keyframe",
+            runtime=None,
+            precision="int8",
+        )
+        assert recommender.frames == "nearest-keyframe"
+        assert recommender.generator.writer is not None
+    with pytest.raises(BundleError, match="no export there"):
+        run("--port", "0", "--model", tiny_bundle_dir, "--runtime", tmp_path / "nothing")
+    for option in (("--frames", "all"), ("--precision", "fp64")):
+        assert CliRunner().invoke(app, ["serve", *option]).exit_code == 2

@@ -99,6 +99,18 @@ class Bundle:
         pretrained = torch.from_numpy(self.extractor.embed_hashtags(hashtags)).to(device_of(self.retriever))
         return self.retriever.embed_hashtags(pretrained).cpu().numpy()
 
+    def vectors_of_hashtags(self, hashtags: Sequence[str]) -> NDArray[np.float32]:
+        """The same, from the pool where it has them, in whose precision they are then."""
+        found = self.pool.vectors_of(hashtags)
+        absent = [row for row, vector in enumerate(found) if vector is None]
+        vectors = np.empty((len(hashtags), self.pool.embedding_dim), np.float32)
+        if absent:
+            vectors[absent] = self.embed_hashtags([hashtags[row] for row in absent])
+        for row, vector in enumerate(found):
+            if vector is not None:
+                vectors[row] = vector
+        return vectors
+
     @torch.inference_mode()
     def embed_descriptions(self, descriptions: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors of free texts in the retriever's space of hashtags: (texts, embedding)."""

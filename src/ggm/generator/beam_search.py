@@ -16,9 +16,13 @@ from torch import Tensor
 from ggm.generator.config import DecodingConfig
 from ggm.generator.decoder import FastDecoder
 from ggm.generator.memory import Memory
+from ggm.generator.pointer import Pointing
 
 Processor = Callable[[Tensor, Tensor], Tensor]
-"""Ids so far (R, L), from the start token on, and log-probabilities (R, vocabulary) to changed ones."""
+"""Ids so far (R, L), from the start token on, and scores of next tokens (R, vocabulary) to changed ones.
+
+Scores are log-probabilities, or less than these by the same number for all tokens of a row.
+"""
 
 _NEVER = -1e9
 
@@ -45,6 +49,7 @@ def beam_search(
     eos_id: int,
     decoding: DecodingConfig,
     processors: Sequence[Processor],
+    pointing: Pointing | None = None,
 ) -> list[Beams]:
     """Search for B posts at once.
 
@@ -55,7 +60,8 @@ def beam_search(
         eos_id: Token that ends a sequence.
         decoding: K beams, 2 or more, their longest length, and its penalty. Repeated n-grams are left to
             the processors.
-        processors: Change log-probabilities, such as by forbidding tokens.
+        processors: Change scores, such as by forbidding tokens.
+        pointing: At the guidance of these posts, where the model has a pointer.
 
     Returns:
         For each post up to K beams: as many as were finished.
@@ -63,37 +69,46 @@ def beam_search(
     device = memory.states.device
     num_beams, max_new_tokens = decoding.num_beams, decoding.max_new_tokens
     keys = decoder.remember(memory)
-    written = decoder.begin(max_new_tokens)
+    written = decoder.branch(memory, num_beams=num_beams, longest=max_new_tokens)
     posts = list(range(len(memory)))  # those that are still open, in the order of the rows
     searches = [_Search(num_beams, decoding.length_penalty) for _ in posts]
     ids = torch.full((len(posts) * num_beams, 1), start_id, device=device)
     sums = torch.full((len(posts), num_beams), _NEVER, device=device)
     sums[:, 0] = 0  # all beams are the same at first: continue only one of them
     for length in range(1, max_new_tokens + 1):
-        states = decoder.states(ids[:, -1:], written, keys)
-        log_probs = decoder.head(states[:, -1]).float().log_softmax(dim=-1)  # (R, vocabulary)
+        hidden = decoder.hidden(decoder.states(ids[:, -1:], written, keys)[:, -1])
+        scores, less = decoder.head(hidden).float(), torch.zeros((), device=device)
+        if pointing is None:
+            less = scores.logsumexp(dim=-1, keepdim=True)  # (R, 1), instead of a second (R, vocabulary)
+        else:
+            rows_of = [post for post in posts for _ in range(num_beams)]
+            scores = pointing.log_probs(scores, hidden, posts=rows_of, ids=ids[:, 1:].tolist())
         for processor in processors:
-            log_probs = processor(ids, log_probs)
-        vocabulary = log_probs.shape[-1]
-        totals = (log_probs.view(len(posts), num_beams, vocabulary) + sums[..., None]).flatten(1)
-        values, places = totals.topk(2 * num_beams)  # (B, 2 K), best first
-        beams, tokens = places // vocabulary, places % vocabulary
+            scores = processor(ids, scores)
+        # A post's best 2 K are among the best 2 K of each of its beams.
+        best, tokens = scores.topk(min(2 * num_beams, scores.shape[-1]))
+        totals = (best - less).view(len(posts), num_beams, -1) + sums[..., None]
+        values, places = totals.flatten(1).topk(2 * num_beams)  # (B, 2 K), best first
+        beams = places // best.shape[-1]
+        tokens = tokens.view(len(posts), -1).gather(1, places)
         ends = (tokens == eos_id) | (length == max_new_tokens)
         rows = torch.arange(len(posts), device=device)[:, None] * num_beams + beams
         _keep_finished(searches, posts, ids, rows, tokens, ends, values, num_beams, length)
         sums, chosen = (values + ends * _NEVER).topk(num_beams)
-        best = sums[:, 0].tolist()
-        open_rows = [row for row, post in enumerate(posts) if searches[post].may_improve(best[row], length)]
+        likeliest = sums[:, 0].tolist()
+        open_rows = [
+            row for row, post in enumerate(posts) if searches[post].may_improve(likeliest[row], length)
+        ]
         if length == max_new_tokens or not open_rows:
             break
-        rows, tokens, num_rows = rows.gather(1, chosen), tokens.gather(1, chosen), len(ids)
+        ids = torch.cat([ids[rows.gather(1, chosen).flatten()], tokens.gather(1, chosen).view(-1, 1)], dim=1)
+        written.follow(beams.gather(1, chosen))
         if len(open_rows) < len(posts):
             still = torch.tensor(open_rows, device=device)
-            rows, tokens, sums, keys = rows[still], tokens[still], sums[still], keys.of(still)
+            ids = ids.view(len(posts), num_beams, -1)[still].flatten(0, 1)
+            sums, keys = sums[still], keys.of(still)
+            written.keep(still)
             posts = [posts[row] for row in open_rows]
-        ids = torch.cat([ids[rows.flatten()], tokens.reshape(-1, 1)], dim=1)
-        if rows.flatten().tolist() != list(range(num_rows)):
-            written.select(rows.flatten())
     return [search.beams() for search in searches]
 
 

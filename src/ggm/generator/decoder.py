@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +17,32 @@ from torch import Tensor, nn
 
 from ggm.generator.memory import Memory
 
+Project = Callable[[Tensor], Tensor]
+"""A linear map over the last dimension, or a norm; of a module, or of packed weights."""
+
 
 @dataclass(frozen=True, eq=False)
 class Attention:
     """The parts of one attention with its residual: projections, and the norm that follows."""
 
-    query: nn.Module
-    key: nn.Module
-    value: nn.Module
-    output: nn.Module
-    norm: nn.Module
+    query: Project
+    key: Project
+    value: Project
+    output: Project
+    norm: Project
     num_heads: int
     scaling: float
+    joined: Project | None = None
+    """Query, key and value side by side, (N, L, 3 d), where they are one product."""
+
+    def project(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the same states (N, L, d): (N, H, L, d / H) each."""
+        if self.joined is None:
+            parts = (self.query(states), self.key(states), self.value(states))
+        else:
+            parts = self.joined(states).chunk(3, dim=-1)
+        query, key, value = (self.heads(part) for part in parts)
+        return query, key, value
 
     def heads(self, projected: Tensor) -> Tensor:
         """(N, L, d) to (N, H, L, d / H)."""
@@ -47,15 +61,27 @@ class Layer:
 
     own: Attention
     cross: Attention
-    widen: nn.Module
+    widen: Project
     activation: Callable[[Tensor], Tensor]
-    narrow: nn.Module
-    norm: nn.Module
+    narrow: Project
+    norm: Project
 
     def feed(self, states: Tensor) -> Tensor:
         """The network, its residual and norm: (N, L, d)."""
         fed: Tensor = self.norm(self.narrow(self.activation(self.widen(states))) + states)
         return fed
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """An output layer: weight (vocabulary, d) and bias (vocabulary,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., d) to logits (..., vocabulary)."""
+        return F.linear(hidden, self.weight, self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +106,32 @@ class MemoryKeys:
         )
 
 
-class Written:
-    """Keys and values of what was written so far, in R rows; grows in place.
+class Written(Protocol):
+    """What was written so far, as keys and values that grow in place.
+
+    Attributes:
+        length: Tokens a row.
+    """
+
+    length: int
+
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, *, scale: float) -> Tensor:
+        """Put in L more tokens of one layer, and attend from them to all that their row has.
+
+        Args:
+            layer: Which.
+            query: (R, H, L, D); R rows.
+            keys: The same shape.
+            values: The same shape.
+            scale: Of the scores.
+
+        Returns:
+            (R, H, L, D).
+        """
+
+
+class Sequences:
+    """Rows that have nothing to do with each other.
 
     Args:
         layers: How many layers.
@@ -93,8 +143,25 @@ class Written:
         self._longest = longest
         self.length = 0
 
-    def add(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put in the keys and values (R, H, L, D) of L more tokens; gives all so far, for one layer."""
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, *, scale: float) -> Tensor:
+        """See `Written.attend`."""
+        keys, values = self._add(layer, keys, values)
+        mask = _causal(query.shape[2], keys.shape[2], query.device)
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale)
+
+    def spread(self, row: int, rows: int, longest: int) -> Sequences:
+        """Copies of one row, with room for more tokens."""
+        copy = Sequences(len(self._room), longest)
+        for layer, room in enumerate(self._room):
+            if room is not None:
+                keys, values = (
+                    part[row : row + 1, :, : self.length].expand(rows, -1, -1, -1) for part in room
+                )
+                copy._add(layer, keys, values)
+        copy.length = self.length
+        return copy
+
+    def _add(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         room = self._room[layer]
         if room is None:
             rows, heads, _, width = keys.shape
@@ -108,23 +175,71 @@ class Written:
             whole[:, :, self.length : stop] = part
         return room[0][:, :, :stop], room[1][:, :, :stop]
 
-    def select(self, rows: Tensor) -> None:
-        """Keep these rows, which may repeat, in place of all."""
-        for layer, room in enumerate(self._room):
-            if room is not None:
-                self._room[layer] = (room[0][rows], room[1][rows])
 
-    def spread(self, row: int, rows: int, longest: int) -> Written:
-        """Copies of one row, with room for more tokens."""
-        copy = Written(len(self._room), longest)
+class Branches:
+    """K beams of each of B posts, of which some go on from the same beam; one token at a time.
+
+    Keys and values never move: all beams of a post share one room, and each looks at those tokens
+    alone that it goes on from. A beam that changes places takes its mask along, and nothing else.
+
+    Args:
+        layers: How many layers.
+        posts: B.
+        num_beams: K.
+        longest: Tokens a beam for which there is room.
+        like: A tensor of the device and kind of number that is wanted.
+    """
+
+    def __init__(self, layers: int, *, posts: int, num_beams: int, longest: int, like: Tensor) -> None:
+        self._room: list[tuple[Tensor, Tensor] | None] = [None] * layers
+        self._num_beams, self._longest = num_beams, longest
+        # What is added to scores, (B, 1, K, longest * K): 0 where a beam goes on from a token.
+        self._mask = like.new_full((posts, 1, num_beams, longest * num_beams), -torch.inf)
+        self._own = torch.arange(num_beams, device=like.device)
+        self.length = 0
+
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, *, scale: float) -> Tensor:
+        """See `Written.attend`; one token a row."""
+        room = self._room[layer]
+        posts, num_beams = self._mask.shape[0], self._num_beams
+        _, heads, _, width = keys.shape
+        if room is None:
+            shape = (posts, heads, self._longest * num_beams, width)
+            room = self._room[layer] = keys.new_empty(shape), values.new_empty(shape)
+        start, stop = self.length * num_beams, (self.length + 1) * num_beams
+        if layer == 0:
+            self._mask[:, 0, self._own, start + self._own] = 0
+        for whole, part in zip(room, (keys, values), strict=True):
+            whole[:, :, start:stop] = self._together(part)
+        attended = F.scaled_dot_product_attention(
+            self._together(query),  # (B, H, K, D)
+            room[0][:, :, :stop],
+            room[1][:, :, :stop],
+            attn_mask=self._mask[..., :stop],
+            scale=scale,
+        )
+        return attended.transpose(1, 2).reshape(posts * num_beams, heads, 1, width)
+
+    def follow(self, parents: Tensor) -> None:
+        """Say which beam of its post each goes on from now: int64 (B, K)."""
+        posts = torch.arange(len(parents), device=parents.device)[:, None]
+        self._mask = self._mask[posts, 0, parents][:, None]
+
+    def keep(self, posts: Tensor) -> None:
+        """Leave all posts but these: int64 (n,)."""
+        self._mask = self._mask[posts]
+        stop = self.length * self._num_beams
         for layer, room in enumerate(self._room):
-            if room is not None:
-                keys, values = (
-                    part[row : row + 1, :, : self.length].expand(rows, -1, -1, -1) for part in room
-                )
-                copy.add(layer, keys, values)
-        copy.length = self.length
-        return copy
+            if room is None:
+                continue
+            fresh = tuple(part.new_empty(len(posts), *part.shape[1:]) for part in room)
+            for new, old in zip(fresh, room, strict=True):
+                new[:, :, :stop] = old[posts, :, :stop]
+            self._room[layer] = fresh[0], fresh[1]
+
+    def _together(self, part: Tensor) -> Tensor:
+        """(B K, H, 1, D) to (B, H, K, D)."""
+        return part.view(-1, self._num_beams, part.shape[1], part.shape[3]).transpose(1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +249,13 @@ class FastDecoder:
     Args:
         layers: From the lowest on.
         embed: Token ids (N, L) and the position of the first of them to states (N, L, d).
-        head: States (..., d) to logits (..., vocabulary).
+        hidden: The last layer's states (..., d) to what the output layer reads (..., d).
+        head: What `hidden` gave to logits (..., vocabulary).
     """
 
     layers: Sequence[Layer]
     embed: Callable[[Tensor, int], Tensor]
+    hidden: Callable[[Tensor], Tensor]
     head: Callable[[Tensor], Tensor]
 
     def remember(self, memory: Memory) -> MemoryKeys:
@@ -150,9 +267,15 @@ class FastDecoder:
             None if bool(real.all()) else real[:, None, None, :],
         )
 
-    def begin(self, longest: int) -> Written:
+    def begin(self, longest: int) -> Sequences:
         """Nothing written yet, with room for some tokens a row."""
-        return Written(len(self.layers), longest)
+        return Sequences(len(self.layers), longest)
+
+    def branch(self, memory: Memory, *, num_beams: int, longest: int) -> Branches:
+        """The same for some beams of each of B posts."""
+        return Branches(
+            len(self.layers), posts=len(memory), num_beams=num_beams, longest=longest, like=memory.states
+        )
 
     def states(self, ids: Tensor, written: Written, memory: MemoryKeys) -> Tensor:
         """Write more tokens.
@@ -169,14 +292,8 @@ class FastDecoder:
         states = self.embed(ids, written.length)
         for place, layer in enumerate(self.layers):
             own, cross = layer.own, layer.cross
-            keys, values = written.add(place, own.heads(own.key(states)), own.heads(own.value(states)))
-            attended = F.scaled_dot_product_attention(
-                own.heads(own.query(states)),  # (R, H, L, D)
-                keys,
-                values,
-                attn_mask=_causal(length, keys.shape[2], states.device),
-                scale=own.scaling,
-            )
+            query, keys, values = own.project(states)
+            attended = written.attend(place, query, keys, values, scale=own.scaling)  # (R, H, L, D)
             states = own.close(attended, states)
             posts = memory.keys[place].shape[0]
             # All rows of a post ask its memory together: (B, R / B * L, d).
@@ -212,6 +329,10 @@ def _causal(length: int, all_length: int, device: torch.device) -> Tensor | None
     return torch.ones(length, all_length, dtype=torch.bool, device=device).tril(all_length - length)
 
 
+def _as_it_is(states: Tensor) -> Tensor:
+    return states
+
+
 def _bart(model: Any) -> FastDecoder:
     decoder = model.model.decoder
 
@@ -226,10 +347,6 @@ def _bart(model: Any) -> FastDecoder:
         embedded: Tensor = decoder.layernorm_embedding(decoder.embed_tokens(ids) + positions)
         return embedded
 
-    def head(states: Tensor) -> Tensor:
-        logits: Tensor = model.lm_head(states) + model.final_logits_bias[0]
-        return logits
-
     layers = [
         Layer(
             attention(layer.self_attn, layer.self_attn_layer_norm),
@@ -241,7 +358,7 @@ def _bart(model: Any) -> FastDecoder:
         )
         for layer in decoder.layers
     ]
-    return FastDecoder(layers, embed, head)
+    return FastDecoder(layers, embed, _as_it_is, Head(model.lm_head.weight, model.final_logits_bias[0]))
 
 
 def _bert(model: Any) -> FastDecoder:
@@ -272,4 +389,5 @@ def _bert(model: Any) -> FastDecoder:
         )
         for layer in model.bert.encoder.layer
     ]
-    return FastDecoder(layers, embed, model.cls)
+    predictions = model.cls.predictions
+    return FastDecoder(layers, embed, predictions.transform, predictions.decoder)

@@ -18,6 +18,7 @@ from ggm.generator.decoder import FastDecoder, fast_decoder
 from ggm.generator.layout import ParsedHashtag
 from ggm.generator.memory import Memory
 from ggm.generator.model import Generator
+from ggm.generator.pointer import Pointing
 from ggm.generator.reference import greedy_sequences, reference_beams, reference_scores
 from ggm.hashtags import Vocabulary, key
 from ggm.records import GeneratedHashtag
@@ -82,6 +83,7 @@ def generate(
                 eos_id=generator.eos_token_id,
                 decoding=decoding,
                 processors=processors,
+                pointing=_pointing(generator, memory),
             )
     return [_rank(generator, beams, decoding, vocabulary, only) for beams in found]
 
@@ -153,9 +155,16 @@ def score_hashtags(
 
 def _fast_decoder(generator: Generator, *, reference: bool) -> FastDecoder | None:
     """What writes and scores for a generator; None where that is left to `ggm.generator.reference`."""
-    if reference or generator.pointer is not None:  # a pointer needs the states before the output layer
+    if reference:
         return None
-    return fast_decoder(generator.text_model)
+    return generator.writer or fast_decoder(generator.text_model)
+
+
+def _pointing(generator: Generator, memory: Memory) -> Pointing | None:
+    """At the guidance of a batch; None without a pointer, and for posts without any guidance."""
+    if generator.pointer is None or memory.pointer is None:
+        return None
+    return Pointing(generator.pointer, memory.pointer)
 
 
 class _Scoring:
@@ -169,8 +178,10 @@ class _Scoring:
         self._keys = decoder.remember(memory)
         self._begun = decoder.begin(1)
         start = torch.full((len(memory), 1), generator.decoder_start_token_id, device=self._device)
+        self._pointing = _pointing(generator, memory)
         states = decoder.states(start, self._begun, self._keys)
-        self._first = decoder.head(states[:, 0]).float().log_softmax(dim=-1)  # (B, vocabulary)
+        nothing: list[tuple[int, ...]] = [()] * len(memory)
+        self._first = self._log_probs(states[:, 0], posts=range(len(memory)), before=nothing)
 
     def values(self, rows: Sequence[tuple[int, tuple[int, ...]]], *, max_rows: int) -> list[float]:
         """Log-probability of each row's tokens and of an ending, in the order of the rows."""
@@ -191,7 +202,8 @@ class _Scoring:
         written = self._begun.spread(post, len(ids), 1 + ids.shape[1])
         states = self._decoder.states(ids, written, self._keys.of(slice(post, post + 1)))
         # What is padding needs no distribution over the vocabulary: (n, vocabulary) of n real tokens.
-        log_probs = self._decoder.head(states[mask]).float().log_softmax(dim=-1)
+        before = [tuple(row[: place + 1]) for row in sequences for place in range(len(row))]
+        log_probs = self._log_probs(states[mask], posts=[post] * len(before), before=before)
         last = mask.sum(dim=1).cumsum(dim=0) - 1  # (R,), where each row's last token is among the n
         following = ids.roll(-1, dims=1)[mask]  # (n,), wrong behind each last token
         inner = log_probs.gather(1, following[:, None])[:, 0]
@@ -199,6 +211,16 @@ class _Scoring:
         row_of = torch.arange(len(ids), device=self._device)[:, None].expand_as(mask)[mask]
         total = torch.zeros(len(ids), dtype=inner.dtype, device=self._device).index_add(0, row_of, inner)
         return total + self._first[post][ids[:, 0]]
+
+    def _log_probs(
+        self, states: Tensor, *, posts: Sequence[int], before: Sequence[tuple[int, ...]]
+    ) -> Tensor:
+        """Log-probabilities (N, vocabulary) after the last layer's states (N, d) and tokens before them."""
+        hidden = self._decoder.hidden(states)
+        logits = self._decoder.head(hidden)
+        if self._pointing is None:
+            return logits.float().log_softmax(dim=-1)
+        return self._pointing.log_probs(logits, hidden, posts=posts, ids=before)
 
 
 def _processors(generator: Generator, decoding: DecodingConfig, only: HashtagTrie | None) -> list[Processor]:

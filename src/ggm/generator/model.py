@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,7 @@ from ggm.errors import CheckpointError, ConfigError
 from ggm.generator.attention import CrossModalAttention
 from ggm.generator.batch import IGNORED_LABEL, GeneratorBatch
 from ggm.generator.config import GeneratorConfig
+from ggm.generator.decoder import FastDecoder
 from ggm.generator.layout import TextLayout
 from ggm.generator.memory import Memory
 from ggm.generator.pointer import GuidancePointer, written_before
@@ -49,6 +51,10 @@ class Generator(nn.Module):
         layout: How texts become token ids for this text model, and back.
         text_reader: What reads texts in the text encoder's place when not in training: token ids and mask
             (B, T) to states (B, T, d), such as an exported graph. None for the text encoder itself.
+        writer: What writes and scores in the text decoder's place, such as one of packed weights. None for
+            the text decoder itself.
+        reading_dtype: What matrix products of `encode` are computed in when not in training, such as
+            bfloat16; what comes out is of the weights' kind. None for the weights' own.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class Generator(nn.Module):
         self.config = config
         self.text_model = cast(Any, text_model)
         self.text_reader: Callable[[Tensor, Tensor], Tensor] | None = None
+        self.writer: FastDecoder | None = None
+        self.reading_dtype: torch.dtype | None = None
         self.input_tokenizer = input_tokenizer
         self.output_tokenizer = output_tokenizer
         self.layout = TextLayout(config, input_tokenizer=input_tokenizer, output_tokenizer=output_tokenizer)
@@ -128,6 +136,16 @@ class Generator(nn.Module):
         Where only one side is read, that is t alone, or v alone: the tokens of all frames, side by side
         (fusion in the decoder).
         """
+        if self.reading_dtype is None or self.training:
+            return self._encode(batch)
+        with torch.autocast(batch.input_ids.device.type, self.reading_dtype):
+            memory = self._encode(batch)
+        pointer = memory.pointer
+        if pointer is not None:
+            pointer = replace(pointer, keys=pointer.keys.to(self.text_model.dtype))
+        return replace(memory, states=memory.states.to(self.text_model.dtype), pointer=pointer)
+
+    def _encode(self, batch: GeneratorBatch) -> Memory:
         if self.video_encoder is None:
             return self._remember(self._read(batch), batch)
         dtype = self.text_model.dtype

@@ -35,6 +35,12 @@ class Written:
     piece: tuple[int, ...] = ()
     finished: frozenset[tuple[int, ...]] = frozenset()
 
+    def then(self, token: int, *, separator_id: int) -> Written:
+        """What stands there after one more token."""
+        if token == separator_id:
+            return Written((), self.finished | {self.piece})
+        return Written((*self.piece, token), self.finished)
+
 
 def written_before(ids: Sequence[int], *, separator_id: int) -> Iterator[Written]:
     """What stands before each of these tokens, and at last after all of them.
@@ -46,10 +52,7 @@ def written_before(ids: Sequence[int], *, separator_id: int) -> Iterator[Written
     state = Written()
     yield state
     for token in ids:
-        if token == separator_id:
-            state = Written((), state.finished | {state.piece})
-        else:
-            state = Written((*state.piece, token), state.finished)
+        state = state.then(token, separator_id=separator_id)
         yield state
 
 
@@ -195,6 +198,47 @@ class GuidancePointer(nn.Module):
                 (rows[ends], at), copied[ends] * split[rows[ends], place], accumulate=True
             )
         return mixed.clamp(min=_LEAST).log()
+
+
+class Pointing:
+    """A pointer during one search or scoring: what was written is read once for each token.
+
+    Args:
+        pointer: The module.
+        memory: Of the posts that are written about.
+    """
+
+    def __init__(self, pointer: GuidancePointer, memory: PointerMemory) -> None:
+        self._pointer = pointer
+        self._memory = memory
+        self._written: dict[tuple[int, ...], Written] = {(): Written()}
+
+    def log_probs(
+        self, logits: Tensor, hidden: Tensor, *, posts: Sequence[int], ids: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Log-probabilities of N next tokens, float32 (N, V); see `GuidancePointer.forward`.
+
+        Args:
+            logits: (N, V), of the decoder.
+            hidden: (N, d), what its output layer read.
+            posts: Which post each row belongs to.
+            ids: What stands before each, from the first token after the decoder's start on.
+        """
+        mixed: Tensor = self._pointer(
+            logits,
+            hidden=hidden,
+            memory=self._memory,
+            posts=posts,
+            written=[self._before(tuple(row)) for row in ids],
+        )
+        return mixed
+
+    def _before(self, ids: tuple[int, ...]) -> Written:
+        known = self._written.get(ids)
+        if known is None:
+            known = self._before(ids[:-1]).then(ids[-1], separator_id=self._pointer.separator_id)
+            self._written[ids] = known
+        return known
 
 
 class PointerProcessor(LogitsProcessor):

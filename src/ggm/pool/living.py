@@ -369,6 +369,20 @@ class LivingPool:
         weighted = self.trend_weight or self.settings.reserve_discount
         return chunks.search(snapshot, units, top_k, prior=self._prior if weighted else None)
 
+    def vectors_of(self, hashtags: Sequence[str]) -> list[Vectors | None]:
+        """Vectors of hashtags as they stand in the pool, to save embedding them; waits for no change.
+
+        Returns:
+            For each hashtag float32 (E,), of unit length, rounded to the precision; None for one that isn't
+            in the pool, and for an alias, whose own vector is another.
+
+        Raises:
+            HashtagError: If a text holds no hashtag.
+        """
+        state = self._state
+        entries = [state.entries.get(key(text)) for text in hashtags]
+        return [None if entry is None else state.vectors.row(entry.place, entry.text) for entry in entries]
+
     def starting_with(self, prefix: str, top_k: int) -> list[str]:
         """Hashtags that begin like a text, themselves or by an alias; those that trend first.
 

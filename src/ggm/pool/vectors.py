@@ -149,6 +149,13 @@ class ChunkedVectors:
         """All chunks as they are now, by the number that places name."""
         return dict(self._chunks)
 
+    def row(self, place: Place, text: str) -> Vectors | None:
+        """The vector (E,) of a hashtag; None if it has moved meanwhile. Any thread may ask."""
+        chunk = self._chunks.get(place.chunk)
+        if chunk is None or chunk.texts[place.row] != text:
+            return None
+        return chunk.vectors[place.row]
+
     def set_level(self, place: Place, level: float) -> None:
         """Change the number that goes with a row; searches see it at once."""
         self._chunks[place.chunk].levels[place.row] = level

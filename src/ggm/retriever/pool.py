@@ -59,6 +59,9 @@ class Pool(Protocol):
     def target(self, text: str) -> str | None:
         """The hashtag that another name stands for; None if the text is no such name."""
 
+    def vectors_of(self, hashtags: Sequence[str]) -> list[Vectors | None]:
+        """Vectors (E,) of hashtags as they stand in the pool; see `HashtagPool.vectors_of`."""
+
     def search(self, query: npt.NDArray[Any], top_k: int) -> tuple[Hit, ...]:
         """The hashtags closest to one query (E,); see `HashtagPool.search`."""
 
@@ -177,6 +180,20 @@ class HashtagPool:
     def vectors(self) -> Vectors:
         """float32 (n, E): the unit vectors of `hashtags`, rounded to the precision; can't be written to."""
         return self._contents.vectors
+
+    def vectors_of(self, hashtags: Sequence[str]) -> list[Vectors | None]:
+        """Vectors of hashtags as they stand in the pool, to save embedding them again.
+
+        Returns:
+            For each hashtag float32 (E,), of unit length, rounded to the precision; None for one that isn't
+            in the pool.
+
+        Raises:
+            HashtagError: If a text holds no hashtag.
+        """
+        contents = self._contents
+        rows = [contents.rows.get(key(text)) for text in hashtags]
+        return [None if row is None else contents.vectors[row] for row in rows]
 
     def add(self, hashtags: Sequence[str], vectors: npt.NDArray[Any]) -> None:
         """Add hashtags, or replace those that are there already.

@@ -33,6 +33,8 @@ from ggm.serving.options import (
     NovelOption,
     PlatformOption,
     PolicyOption,
+    PrecisionOption,
+    RuntimeOption,
     make_history,
     make_policy,
 )
@@ -114,9 +116,8 @@ def recommend(
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
     pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
     frames: FramesOption = "exact",
-    runtime: Annotated[
-        Path | None, typer.Option(help="Folder that `ggm export` wrote; its encoders are quicker.")
-    ] = None,
+    runtime: RuntimeOption = None,
+    precision: PrecisionOption = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video.")] = False,
     explain: Annotated[
         bool, typer.Option(help="Show the guidance, where each hashtag came from, and what was left out why.")
@@ -135,7 +136,9 @@ def recommend(
     with _without_collecting():
         from ggm.recommend import Recommender
 
-        loaded = Recommender.from_pretrained(model, device=device, pool=pool, frames=frames, runtime=runtime)
+        loaded = Recommender.from_pretrained(
+            model, device=device, pool=pool, frames=frames, runtime=runtime, precision=precision
+        )
     failed = False
     with loaded as recommender:
         posts = ((path, description) for path in videos)
@@ -340,6 +343,7 @@ def predict_command(
     history: Annotated[
         bool, typer.Option("--history", help="With the hashtags of the authors' earlier posts.")
     ] = False,
+    precision: PrecisionOption = "fp32",
     cache: CacheOption = None,
     cache_size: CacheSizeOption = None,
 ) -> None:
@@ -349,12 +353,13 @@ def predict_command(
     from ggm.evaluation.predict import SYSTEMS, predict
     from ggm.evaluation.predictions import write_predictions
     from ggm.history import earlier_posts
+    from ggm.runtime.precision import with_precision
     from ggm.training.dataset import open_features
 
     chosen = next((known for known in SYSTEMS if known == system), None)
     if chosen is None:
         raise ConfigError(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
-    loaded = load_bundle(bundle)
+    loaded = with_precision(load_bundle(bundle), precision)
     with progress_bars() as bar:
         features = open_features(
             data, loaded.extractor, cache=cache, cache_bytes=cache_size, bar=bar, warn=print_warning

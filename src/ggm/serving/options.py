@@ -40,6 +40,14 @@ FramesOption = Annotated[
     ),
 ]
 
+RuntimeOption = Annotated[
+    Path | None, typer.Option(help="Folder that `ggm export` wrote; its encoders are quicker.")
+]
+PrecisionOption = Annotated[
+    Literal["fp32", "bf16", "int8"],  # `ggm.generator.packing.Precision`, without loading it
+    typer.Option(help="What is computed in: fewer bits are quicker, and round more; see docs/speed.md."),
+]
+
 UploadOption = Annotated[
     int | None,
     typer.Option(parser=_bytes, metavar="SIZE", help="Largest video, such as 50MB; 200MB by default."),

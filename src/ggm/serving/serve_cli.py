@@ -11,12 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ggm.serving.options import PolicyOption, UploadOption
+from ggm.serving.options import FramesOption, PolicyOption, PrecisionOption, RuntimeOption, UploadOption
 from ggm.serving.show import out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ggm.media.sample import FrameChoice
     from ggm.recommend import Recommender
     from ggm.serving.replicas.settings import ReplicaSettings
     from ggm.serving.replicas.stages import Source
@@ -59,6 +60,9 @@ def serve(
         list[Path] | None,
         typer.Option("--root", help="Folder whose videos requests may name by path; may be repeated."),
     ] = None,
+    frames: FramesOption = "exact",
+    runtime: RuntimeOption = None,
+    precision: PrecisionOption = "fp32",
     policy: PolicyOption = None,
     max_upload: UploadOption = None,
     max_seconds: Annotated[float, typer.Option(help="Length of a video.")] = 600.0,
@@ -121,13 +125,23 @@ def serve(
     key_file = None if keys is None else KeyFile(keys)
     with ExitStack() as held:
         recommender = _recommender(
-            held, model, device="cpu" if ray else device, pool=pool, read_only=read_only_pool
+            held,
+            model,
+            pool=pool,
+            read_only=read_only_pool,
+            device="cpu" if ray else device,
+            frames=frames,
+            runtime=None if ray else runtime,
+            precision="fp32" if ray else precision,
         )
         back_end: _MakeBackEnd = RecommendQueue
         if how_many is not None:
             from ggm.serving.replicas.stages import Source
 
-            back_end = _replicated(Source(model, device, pool, settings), how_many, ray_address)
+            source = Source(
+                model, device, pool, settings, frames=frames, runtime=runtime, precision=precision
+            )
+            back_end = _replicated(source, how_many, ray_address)
         server = held.enter_context(
             ServiceServer(
                 create_app(recommender, settings, keys=key_file, back_end=back_end),
@@ -201,7 +215,15 @@ def _replicated(source: Source, replicas: ReplicaSettings, address: str | None) 
 
 
 def _recommender(
-    held: ExitStack, model: str, *, device: str, pool: Path | None, read_only: bool
+    held: ExitStack,
+    model: str,
+    *,
+    pool: Path | None,
+    read_only: bool,
+    device: str,
+    frames: FrameChoice,
+    runtime: Path | None,
+    precision: str,
 ) -> Recommender:
     from ggm.pool.folder import read_manifest
     from ggm.pool.living import LivingPool
@@ -209,7 +231,14 @@ def _recommender(
 
     if pool is not None:
         read_manifest(pool)  # whether there is one is seen before the bundle is loaded
-    recommender = Recommender.from_pretrained(model, device=device, pool=pool if read_only else None)
+    recommender = Recommender.from_pretrained(
+        model,
+        device=device,
+        pool=pool if read_only else None,
+        frames=frames,
+        runtime=runtime,
+        precision=precision,
+    )
     recommender.close()  # the service has decoding processes of its own
     if pool is None or read_only:
         return recommender
@@ -217,7 +246,7 @@ def _recommender(
     living = LivingPool.open(
         pool, embed=bundle.embed_hashtags, retriever_fingerprint=bundle.pool.retriever_fingerprint
     )
-    return Recommender(bundle.with_pool(held.enter_context(living)))
+    return Recommender(bundle.with_pool(held.enter_context(living)), frames=frames)
 
 
 def _print(line: str) -> None:

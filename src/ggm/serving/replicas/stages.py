@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, Generic, TypeVar
 
 from ggm.errors import GgmError, MediaError
+from ggm.media.sample import FrameChoice
 from ggm.recommend import AskedPost, Recommender
 from ggm.records import Guidance, Recommendation, Video, VideoFeatures
 from ggm.serving.service.decoding import Decoding
@@ -35,12 +36,18 @@ class Source:
         device: A torch device.
         pool: Folder of a living pool that is followed; None for the bundle's own.
         settings: Limits of a video.
+        frames: See `Recommender`.
+        runtime: See `Recommender.from_pretrained`, as is the precision.
+        precision: Of the weights.
     """
 
     model: str
     device: str = "cpu"
     pool: Path | None = None
     settings: ServiceSettings = field(default_factory=ServiceSettings)
+    frames: FrameChoice = "exact"
+    runtime: Path | None = None
+    precision: str = "fp32"
 
     def load(self) -> Recommender:
         """Load it; its decoding process isn't kept.
@@ -48,7 +55,14 @@ class Source:
         Raises:
             GgmError: See `Recommender.from_pretrained`.
         """
-        recommender = Recommender.from_pretrained(self.model, device=self.device, pool=self.pool)
+        recommender = Recommender.from_pretrained(
+            self.model,
+            device=self.device,
+            pool=self.pool,
+            frames=self.frames,
+            runtime=self.runtime,
+            precision=self.precision,
+        )
         recommender.close()
         return recommender
 
