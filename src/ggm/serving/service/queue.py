@@ -204,9 +204,8 @@ class RecommendQueue:
             if self._closed:
                 raise stopping()
             wait = self._taken * self._seconds_a_video
-            busy = self._taken >= self._settings.max_batch + self._settings.decoders
-            too_long = busy and wait > self._settings.wait_seconds
-            if too_long or self._taken + count > self._settings.max_waiting:
+            # Where nothing is here there is no wait, so that there is always somebody to measure.
+            if wait > self._settings.wait_seconds or self._taken + count > self._settings.max_waiting:
                 raise Refusal(
                     503,
                     "queue_full",
