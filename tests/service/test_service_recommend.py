@@ -289,6 +289,20 @@ def test_a_batch_of_paths(started: Started, clips: list[Path]) -> None:
     refused(client.post("/v1/recommend/batch", json={"items": [{"colour": 1}]}), 422, "invalid_request")
 
 
+def test_who_would_wait_too_long_is_refused(started: Started, clips: list[Path]) -> None:
+    # A video counts as a second as long as none was measured: the second may wait for one, no more.
+    client, app = started(wait_seconds=1.5)
+    queue = app.service.queue
+    with queue.take(), queue.take():
+        assert "2 videos are here already" in refused(send(client, clips[0]), 503, "queue_full")
+    assert send(client, clips[0]).status_code == 200
+    # However little may be waited, whoever comes alone has nobody to wait for.
+    impatient, app = started(wait_seconds=0.001)
+    with app.service.queue.take():
+        refused(send(impatient, clips[0]), 503, "queue_full")
+    assert send(impatient, clips[0]).status_code == 200
+
+
 def test_what_waits_is_recommended_together(started: Started, clips: list[Path]) -> None:
     client, app = started(max_batch=4, decoders=2)
     with ThreadPoolExecutor(8) as threads:

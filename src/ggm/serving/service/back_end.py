@@ -98,8 +98,8 @@ class BackEnd(ABC):
 
     @property
     def num_at_work(self) -> int:
-        """How many videos may be worked on at once; that many never wait for long."""
-        return self.settings.max_batch + self.settings.decoders
+        """How many videos are worked on without waiting for each other; so there are always some to measure."""
+        return 1
 
     def take(self, count: int = 1) -> Places:
         """Take places, before anything is read.
