@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from base_system import base_system
+from clips import write_clip
 from paper_step import published
 from timing import gflop, machine
 
@@ -101,9 +103,24 @@ def _together(recommender: Recommender, videos: list[Video]) -> dict[str, float]
     return {name: value / len(videos) for name, value in seconds.items()}
 
 
+def phone_decode(recommender: Recommender, rounds: int) -> float:
+    """Median seconds to decode what a phone sends: 15 s of 720x1280, a keyframe every 2 s, generated."""
+    extractor = recommender.bundle.extractor
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_clip(
+            Path(folder) / "phone.mp4", seconds=15.0, gop=60, size=(720, 1280), still_share=0.0, seed=0
+        )
+
+        def decode() -> Video:
+            return decode_video(path, short_side=extractor.short_side, sound_rate_hz=extractor.sound_rate_hz)
+
+        return statistics.median(cpu_seconds(decode)[0] for _ in range(rounds))
+
+
 def compact(paths: list[Path], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     """Median seconds by stage, of one clip, and a clip of a batch."""
     with Recommender.from_pretrained() as recommender:
+        phone = phone_decode(recommender, rounds)
         extractor = recommender.bundle.extractor
         videos = [
             decode_video(path, short_side=extractor.short_side, sound_rate_hz=extractor.sound_rate_hz)
@@ -114,8 +131,10 @@ def compact(paths: list[Path], rounds: int) -> tuple[dict[str, float], dict[str,
         _alone(recommender, paths[0])  # warm
         alone = [_alone(recommender, path) for _ in range(rounds) for path in paths]
         together = [_together(recommender, videos) for _ in range(rounds)]
+        num_frames = statistics.fmean(len(video.frames) for video in videos)
     return (
-        {name: statistics.median(row[name] for row in alone) for name in STAGES},
+        {name: statistics.median(row[name] for row in alone) for name in STAGES}
+        | {"decode_phone": phone, "num_frames": num_frames},
         {name: statistics.median(row[name] for row in together) for name in together[0]},
     )
 

@@ -59,6 +59,7 @@ class _Replica:
 
     def __init__(self, source: Source, *_before: object) -> None:
         log_to(sys.stderr)
+        _listen_to_the_cluster_alone()
         self.recommender = source.load()
         self.settings = source.settings
 
@@ -292,6 +293,31 @@ def _stay_on_this_computer() -> None:
     """
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # for the processes that it starts
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # and for this one, which read it before
+
+
+def _listen_to_the_cluster_alone() -> None:
+    """Let this replica's own server listen where the cluster is, and not to all networks.
+
+    Serve starts it after the replica is made, for callers that don't go by reference, and lets it
+    take pickles from anybody who reaches it.
+
+    Raises:
+        ConfigError: If this version of Ray starts it in another way, and should stay on this computer.
+    """
+    from ray.serve._private import replica as serve_replica
+
+    module: Any = serve_replica
+    here = ray.util.get_node_ip_address()
+    add_port = getattr(module, "add_port_to_grpc_server", None)
+    if add_port is None:
+        if here == _LOOPBACK:
+            raise ConfigError(
+                f"serve: replicas of Ray {ray.__version__} would listen to other computers; "
+                "use the version in constraints.txt"
+            )
+        return
+    own = f"[{here}]" if ":" in here else here
+    module.add_port_to_grpc_server = lambda server, address: add_port(server, address.replace("[::]", own))
 
 
 def _left(clip: Clip) -> float:
