@@ -98,7 +98,7 @@ class BackEnd(ABC):
 
     @property
     def num_at_work(self) -> int:
-        """How many videos are worked on without waiting for each other; so there are always some to measure."""
+        """How many videos never wait for each other; so many are always taken, and measured."""
         return 1
 
     def take(self, count: int = 1) -> Places:
