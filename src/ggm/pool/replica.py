@@ -167,6 +167,18 @@ class Replica(Names):
         """The ids of all rows of uses of the names that are wanted."""
         return [f"{writer}:{name}" for name, rows in self._uses.items() if wanted(name) for writer in rows]
 
+    def standing_for(self, name: str) -> frozenset[str]:
+        """The names whose uses count for a hashtag, besides its own."""
+        return frozenset(self._others.get(name, ()))
+
+    def counted_for(self, name: str) -> tuple[str, Uses] | None:
+        """The hashtag that another name's uses count for, and these; None if there are none."""
+        if name not in self._pointing:
+            return None
+        end, row = self._end_of(name), self.rows[name]
+        uses = self._joined(name, row)
+        return None if end is None or uses is None else (end, uses)
+
     def current_epoch(self, name: str) -> int:
         """The epoch that uses of a name count for now: that of the hashtag, or of when it will come."""
         row = self.rows.get(name)
@@ -279,15 +291,20 @@ class Replica(Names):
         self.watched[name] = Watched(own[0].text, uses, sources)
 
     def _total(self, name: str, row: NameRow) -> Uses:
-        total: Uses | None = None
-        for other in (name, *sorted(self._others.get(name, ()))):
-            own = row if other == name else self.rows[other]
-            if own.since > 0:
-                total = joined(total, unused(own.since), self.settings.half_lives)
-            for item in self._uses.get(other, {}).values():
-                if item.epoch == own.epoch:
-                    total = joined(total, item.uses, self.settings.half_lives)
+        total = self._joined(name, row)
+        for other in sorted(self._others.get(name, ())):
+            uses = self._joined(other, self.rows[other])
+            if uses is not None:
+                total = joined(total, uses, self.settings.half_lives)
         return IN_RESERVE if total is None else total
+
+    def _joined(self, name: str, row: NameRow) -> Uses | None:
+        """What was counted of one name alone; None for nothing."""
+        total = unused(row.since) if row.since > 0 else None
+        for item in self._uses.get(name, {}).values():
+            if item.epoch == row.epoch:
+                total = joined(total, item.uses, self.settings.half_lives)
+        return total
 
 
 class Staged:
@@ -339,9 +356,11 @@ class Staged:
         for text in texts:
             name = key(text)
             row = self._row(name)
-            if row is not None and self._lives(name):
-                since = row.since if row.kind == ALIAS or self._was_used(name) else 0.0
+            if row is not None and row.kind == HASHTAG:  # its uses go with it, and its other names
+                since = row.since if self._was_used(name) else 0.0
                 row = replace(row, text=text, kind=ALIAS, since=since)
+                for other in self._replica.standing_for(name):
+                    self._put(replace(self._replica.rows[other], target=target, target_epoch=own.epoch))
             else:
                 row = self._new(text, ALIAS, 0.0, self._place())
             self._put(replace(row, target=target, target_epoch=own.epoch))
@@ -365,11 +384,6 @@ class Staged:
     def _row(self, name: str) -> NameRow | None:
         return self.names.get(name) or self._replica.rows.get(name)
 
-    def _lives(self, name: str) -> bool:
-        if name in self.names:
-            return self.names[name].kind != REMOVED
-        return name in self._replica.entries or name in self._replica.aliases
-
     def _was_used(self, name: str) -> bool:
         entry = self._replica.entries.get(name)
         return entry is None or entry.uses != IN_RESERVE
@@ -378,9 +392,13 @@ class Staged:
         self.names[key(row.text)] = replace(row, writer=self._writer, seq=self.seq)
 
     def _new(self, text: str, kind: Kind, since: float, place: int) -> NameRow:
+        """A row of a name that was none or another one's; what it counted for that one stays there."""
         name = key(text)
         row = self._row(name)
         epoch = 0 if row is None else row.epoch + 1
+        counted = self._replica.counted_for(name)
+        if counted is not None:
+            self.count(*counted)
         return NameRow(text, kind, place, since, epoch, "", 0, self._writer, self.seq)
 
     def _place(self) -> int:
