@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
@@ -300,6 +301,7 @@ class _Embedded:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
         self.uri = f"unix:{self._folder}/socket:0"
+        atexit.register(self._close)
 
     @classmethod
     def of(cls, path: Path) -> _Embedded:
@@ -339,6 +341,11 @@ class _Embedded:
             if self.users:
                 return
             del self._open[self.path]
-            self._server.stop(grace=2).wait()
-            self._database.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            atexit.unregister(self._close)
+            self._close()
+
+    def _close(self) -> None:
+        """Also at the end of a process that didn't."""
+        self._server.stop(grace=2).wait()
+        self._database.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
