@@ -98,7 +98,7 @@ def test_what_one_service_adds_the_other_recommends_next(
                 assert added.status_code == 200, added.text
                 assert text in recommended(other, video)
                 assert text in recommended(one, video)
-                assert text in recommended(other, video, policy={"novel": "forbid"})
+                assert text in recommended(other, video, novel="forbid")
             gone = httpx2.request(
                 "DELETE", f"{first.url}/v1/pool", json={"hashtags": coined[:1]}, timeout=300
             )
