@@ -29,7 +29,7 @@ from ggm.media.limits import MediaLimits
 from ggm.media.sample import FrameChoice
 from ggm.policy import Outcome, Policy, apply
 from ggm.policy.effects import limit_notices, shown_guidance, wants_more
-from ggm.pool.living import LivingPool
+from ggm.pool.opening import open_pool
 from ggm.ranking import Ranked
 from ggm.records import (
     GeneratedHashtag,
@@ -140,7 +140,8 @@ class Recommender:
         Args:
             name_or_dir: ``compact``, or a folder that `ggm train` wrote.
             device: A torch device, such as ``cpu`` or ``cuda``.
-            pool: Folder of a living pool, whose changes are followed, in place of the bundle's own.
+            pool: Folder of a living pool, or ``milvus:…`` for a shared one, in place of the bundle's own;
+                its changes are followed.
             frames: See above.
             frame_tolerance: See above.
             runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
@@ -152,7 +153,7 @@ class Recommender:
                 was exported from another.
             CheckpointError: If a backbone that it builds on is missing or another one.
             ConfigError: If there is no such device here, or it can't compute in that precision.
-            PoolError: If there is no living pool in that folder, or it is damaged.
+            PoolError: If there is no pool there, or it is damaged.
             PoolMismatchError: If a pool was made by another retriever.
             MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
@@ -161,7 +162,7 @@ class Recommender:
         worker = DecodingWorker()
         worker.start()  # beside the loading of the bundle
         try:
-            living = None if pool is None else LivingPool.open(pool, read_only=True)
+            living = None if pool is None else open_pool(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
             if runtime is not None:
                 from ggm.runtime.session import with_export

@@ -51,7 +51,8 @@ def serve(
         Path | None, typer.Option(help="File of `ggm serve keys`; without, all requests are let in.")
     ] = None,
     pool: Annotated[
-        Path | None, typer.Option(help="A living pool, in place of the bundle's own; requests change it.")
+        str | None,
+        typer.Option(help="A living pool, or milvus:…, in place of the bundle's own; requests change it."),
     ] = None,
     read_only_pool: Annotated[
         bool, typer.Option("--read-only-pool", help="Follow what another process writes to the pool.")
@@ -218,19 +219,18 @@ def _recommender(
     held: ExitStack,
     model: str,
     *,
-    pool: Path | None,
+    pool: str | None,
     read_only: bool,
     device: str,
     frames: FrameChoice,
     runtime: Path | None,
     precision: str,
 ) -> Recommender:
-    from ggm.pool.folder import read_manifest
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import check_pool, open_pool
     from ggm.recommend import Recommender
 
     if pool is not None:
-        read_manifest(pool)  # whether there is one is seen before the bundle is loaded
+        check_pool(pool)  # whether there is one is seen before the bundle is loaded
     recommender = Recommender.from_pretrained(
         model,
         device=device,
@@ -243,7 +243,7 @@ def _recommender(
     if pool is None or read_only:
         return recommender
     bundle = recommender.bundle
-    living = LivingPool.open(
+    living = open_pool(
         pool, embed=bundle.embed_hashtags, retriever_fingerprint=bundle.pool.retriever_fingerprint
     )
     return Recommender(bundle.with_pool(held.enter_context(living)), frames=frames)

@@ -74,7 +74,9 @@ def tag_command(
     ] = False,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
-    pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="A living pool, or milvus:…, in place of the bundle's own.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video or file.")] = False,
     novel: NovelOption = None,
     platform: PlatformOption = None,

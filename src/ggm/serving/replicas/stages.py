@@ -34,7 +34,7 @@ class Source:
     Args:
         model: A shipped bundle's name, or a folder that all machines see.
         device: A torch device.
-        pool: Folder of a living pool that is followed; None for the bundle's own.
+        pool: A living pool that is followed, by folder or address; None for the bundle's own.
         settings: Limits of a video.
         frames: See `Recommender`.
         runtime: See `Recommender.from_pretrained`, as is the precision.
@@ -43,7 +43,7 @@ class Source:
 
     model: str
     device: str = "cpu"
-    pool: Path | None = None
+    pool: str | Path | None = None
     settings: ServiceSettings = field(default_factory=ServiceSettings)
     frames: FrameChoice = "exact"
     runtime: Path | None = None
