@@ -111,18 +111,6 @@ class ChangingPool(ABC):
 
     @property
     @abstractmethod
-    def vectors_of(self, hashtags: Sequence[str]) -> list[Vectors | None]:
-        """Vectors of hashtags as they stand in the pool, to save embedding them; waits for no change.
-
-        Returns:
-            For each hashtag float32 (E,), of unit length, rounded to the precision; None for one that isn't
-            in the pool, and for an alias, whose own vector is another.
-
-        Raises:
-            HashtagError: If a text holds no hashtag.
-        """
-
-    @abstractmethod
     def writable(self) -> bool:
         """Whether it was opened for writing."""
 
@@ -135,6 +123,18 @@ class ChangingPool(ABC):
     @abstractmethod
     def _records(self) -> int:
         """A number that is another one after each change."""
+
+    @abstractmethod
+    def vectors_of(self, hashtags: Sequence[str]) -> list[Vectors | None]:
+        """Vectors of hashtags as they stand in the pool, to save embedding them; waits for no change.
+
+        Returns:
+            For each hashtag float32 (E,), of unit length, rounded to the precision; None for one that isn't
+            in the pool, and for an alias, whose own vector is another.
+
+        Raises:
+            HashtagError: If a text holds no hashtag.
+        """
 
     @abstractmethod
     def _check_writable(self) -> None:
