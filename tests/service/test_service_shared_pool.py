@@ -99,6 +99,12 @@ def test_what_one_service_adds_the_other_recommends_next(
                 assert text in recommended(other, video)
                 assert text in recommended(one, video)
                 assert text in recommended(other, video, novel="forbid")
+            late = httpx2.post(f"{first.url}/v1/pool", json={"add": ["late"]}, timeout=300)
+            assert late.status_code == 200, late.text
+            again = httpx2.request(
+                "DELETE", f"{second.url}/v1/pool", json={"hashtags": ["late"]}, timeout=300
+            )
+            assert again.status_code == 200, again.text  # though it hasn't searched since
             gone = httpx2.request(
                 "DELETE", f"{first.url}/v1/pool", json={"hashtags": coined[:1]}, timeout=300
             )

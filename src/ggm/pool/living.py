@@ -223,9 +223,9 @@ class LivingPool(ChangingPool):
         Raises:
             PoolError: If the folder is gone or damaged.
         """
+        if self._durable.writable or self._durable.closed:
+            return False
         with self._writing:
-            if self._durable.writable or self._durable.closed:
-                return False
             before, seen = self._durable.records, self._durable.look()
             self._durable.follow()
             self._seen = seen

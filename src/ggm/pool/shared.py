@@ -327,6 +327,10 @@ class SharedPool(ChangingPool):
         return vectors
 
     def _check_writable(self) -> None:
+        self._check_open()
+        self.refresh()  # what others did decides what is new
+
+    def _check_open(self) -> None:
         if self._closed:
             raise PoolError(f"{self.where}: the pool was closed")
         if self._read_only:
@@ -336,7 +340,7 @@ class SharedPool(ChangingPool):
         """One at a time in this process; those of other processes may be between."""
         with self._granting:
             with self._writing:
-                self._check_writable()
+                self._check_open()
                 self._follow()
                 changes = wish.changes(self._replica)
                 staged, vectors = self._stage(changes)
@@ -445,12 +449,12 @@ class SharedPool(ChangingPool):
                     found += self._store.where(part, f'writer == "{writer}" and seq > {known}')
         for part, found in rows.items():
             found += self._store.get(part, sorted(ids[part]))
-        self._apply(rows[HASHTAGS], rows[USES])
+        self._apply(self._replica, rows[HASHTAGS], rows[USES])
         self._seen, self._token = seen, token
 
-    def _apply(self, names: list[Row], uses: list[Row]) -> None:
+    def _apply(self, replica: Replica, names: list[Row], uses: list[Row]) -> None:
         try:
-            self._replica.apply(map(NameRow.from_row, names), map(UsesRow.from_row, uses))
+            replica.apply(map(NameRow.from_row, names), map(UsesRow.from_row, uses))
         except (KeyError, TypeError, ValueError, GgmError) as error:
             raise PoolError(f"{self.where}: a row that no pool writes: {error}") from error
 
@@ -460,10 +464,12 @@ class SharedPool(ChangingPool):
         self._writer, self._told, self._told_after = uuid.uuid4().hex[:16], [], 0
         writers = {name: body for name, body in versions.items() if name not in (POOL, TOKEN)}
         end = max(int(body["end"]) for name, body in versions.items() if name != TOKEN)
-        self._replica = Replica(self.settings)
+        replica = Replica(self.settings)
         names = [row for page in pages(self._store, end, NAMES_AT_ONCE) for row in page]
         last = max([0, *(int(body["seq"]) for body in writers.values())])
-        self._apply(names, list(uses_rows(self._store, last)))
+        self._apply(replica, names, list(uses_rows(self._store, last)))
+        # Only now: searches of other threads go on in the old one.
+        self._replica = replica
         self._seen = {writer: int(body["seq"]) for writer, body in writers.items()}
         self._token, self._generation = token, str(versions[POOL]["generation"])
 
@@ -507,7 +513,7 @@ class SharedPool(ChangingPool):
         """The best of what was proposed, and the similarity of the worst."""
         if strange := [item.key for item in found if item.key not in self._replica.entries]:
             with self._writing:  # another process is just about to tell of them, or died before it could
-                self._apply(self._store.get(HASHTAGS, strange), [])
+                self._apply(self._replica, self._store.get(HASHTAGS, strange), [])
         entries = self._replica.entries
         pairs = [(entries[item.key], item.vector) for item in found if item.key in entries]
         if not pairs:

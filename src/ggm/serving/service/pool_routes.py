@@ -203,7 +203,7 @@ async def _in_thread(service: Service, work: Callable[[], T]) -> T:
     """Work that waits for the disk or for the pool, a few at once."""
     async with service.pool_threads:
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(_up_to_date, service, work)
         except HashtagError as error:
             raise Refusal(422, "no_hashtag", str(error)) from None
         except DataError:
@@ -211,6 +211,14 @@ async def _in_thread(service: Service, work: Callable[[], T]) -> T:
         except PoolError as error:
             where = str(getattr(service.recommender.bundle.pool, "where", "the pool"))
             raise Refusal(409, "pool_refused", str(error).replace(where, "the pool")) from None
+
+
+def _up_to_date(service: Service, work: Callable[[], T]) -> T:
+    """Work on what the pool is now, whoever changed it."""
+    pool: object = service.recommender.bundle.pool
+    if isinstance(pool, ChangingPool):
+        pool.refresh()
+    return work()
 
 
 def _count(service: Service, pool: ChangingPool, **changes: int) -> None:
