@@ -122,6 +122,7 @@ class Recommender:
         frames: FrameChoice = "exact",
         frame_tolerance: float = 0.0,
         runtime: str | Path | None = None,
+        worker: DecodingWorker | None = None,
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -132,6 +133,7 @@ class Recommender:
             frames: See above.
             frame_tolerance: See above.
             runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
+            worker: The process that decodes; by default a new one, which starts beside the loading.
 
         Raises:
             BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
@@ -142,9 +144,10 @@ class Recommender:
             PoolMismatchError: If a pool was made by another retriever.
             MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
-        _check_device(device)
-        worker = DecodingWorker()
-        worker.start()  # beside the loading of the bundle
+        check_device(device)
+        if worker is None:
+            worker = DecodingWorker()
+            worker.start()  # beside the loading of the bundle
         try:
             living = None if pool is None else LivingPool.open(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
@@ -370,13 +373,17 @@ class Recommender:
         """
         _check_top(top)
         if fitting:
-            self._check_fitting()
+            self.check_fitting()
         policy = policy or Policy()
         past = history if isinstance(history, History) else History.of(history)
         return (self._answer(path, description, top, fitting, policy, past) for path, description in posts)
 
     def recommend_decoded(
-        self, posts: Sequence[DecodedPost], *, on_stage: Callable[[str], object] | None = None
+        self,
+        posts: Sequence[DecodedPost],
+        *,
+        features: Sequence[VideoFeatures] | None = None,
+        on_stage: Callable[[str], object] | None = None,
     ) -> list[Recommendation]:
         """Recommend for videos that were decoded already, all in one pass of the model.
 
@@ -385,6 +392,7 @@ class Recommender:
 
         Args:
             posts: One or more; each may want something else.
+            features: What `features` gave for their videos, to save encoding them again.
             on_stage: Is told ``features``, ``retrieve`` and ``generate`` when each begins.
 
         Returns:
@@ -397,7 +405,7 @@ class Recommender:
         if not posts:
             return []
         if any(post.fitting for post in posts):
-            self._check_fitting()
+            self.check_fitting()
         tell = on_stage or (lambda _: None)
         started = time.perf_counter()
         seconds: dict[str, float] = {}
@@ -406,7 +414,9 @@ class Recommender:
         offered = [read.offered for read in described]
         tell("features")
         with _timed(seconds, "features"):
-            if len(posts) == 1:
+            if features is not None:
+                features = list(features)
+            elif len(posts) == 1:
                 features = [self.features(posts[0].video)]
             else:
                 features = self.bundle.extractor.extract_batch(
@@ -510,7 +520,12 @@ class Recommender:
                 outcome = self.select(ranked, top=top, policy=policy)
         return top, outcome, ranked
 
-    def _check_fitting(self) -> None:
+    def check_fitting(self) -> None:
+        """See that a fitting number of hashtags can be told.
+
+        Raises:
+            BundleError: If the bundle has no scorer.
+        """
         if self.bundle.scorer is None:
             raise BundleError(
                 f"bundle {self.bundle.name!r} has no scorer, so that its scores are no probabilities; "
@@ -567,7 +582,12 @@ def _check_top(top: int) -> None:
         raise ValueError(f"top must be at least 1, got {top}")
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """See that a torch device is there.
+
+    Raises:
+        ConfigError: If there is no such device here.
+    """
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's ways to say: unknown, or not here
