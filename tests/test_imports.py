@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "descriptions": {"generator"},
     "recommend": {*STAGES, "bundle", "candidates", "descriptions", "history", "policy", "pool", "runtime"},
     "tagging": {"corpus"},
+    "bulk": {"media", "features", "bundle", "recommend", "corpus", "policy"},
     "plots": set(),
     "corpus": {"media", "scenes", "plots", "policy"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
@@ -59,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
         "pool",
         "recommend",
         "tagging",
+        "bulk",
         "runtime",
         "corpus",
         "training",
@@ -96,12 +98,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("ggm.runtime.export",),
     "onnxruntime": ("ggm.runtime.session",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "ray": ("ggm.bulk.ray_data",),
     "regex": ("ggm.policy.scripts",),
     "resvg_py": ("ggm.corpus.art.svg",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page", "ggm.serving.service.app", "ggm.serving.service.guard"),
     "typer": (
+        "ggm.serving.annotate_cli",
         "ggm.serving.reproduce_cli",
         "ggm.serving.cli",
         "ggm.serving.corpus_cli",
@@ -237,7 +241,7 @@ def run_python(code: str) -> str:
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
     "matplotlib", "watchfiles", "datasets", "resvg_py", "starlette", "uvicorn", "fastapi", "pydantic",
-    "nltk", "scipy", "glin_profanity", "emoji",
+    "nltk", "scipy", "glin_profanity", "emoji", "ray",
 )  # fmt: skip
 
 
@@ -258,6 +262,7 @@ HEAVY = (
         ("ggm.serving.evaluate_cli", ("typer",)),
         ("ggm.serving.pool_cli", ("typer",)),
         ("ggm.serving.tag_cli", ("typer",)),
+        ("ggm.serving.annotate_cli", ("typer",)),
         ("ggm.tagging.run", ()),
         ("ggm.tagging.watching", ()),
         ("ggm.serving.serve_cli", ("typer",)),

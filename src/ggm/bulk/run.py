@@ -64,7 +64,7 @@ def annotate(
     manifest, out = find_manifest(manifest).absolute(), Path(out).absolute()
     tell = report or (lambda _: None)
     fingerprint = bundle_fingerprint(settings.model)
-    settings = replace(settings, model=str(find_bundle(settings.model).absolute()))
+    settings = _absolute(settings)
     spans = plan(manifest, shard_rows=settings.shard_rows)
     identity = settings.identity(bundle_fingerprint=fingerprint, manifest_digest=digest_of(manifest))
     about = {
@@ -80,7 +80,7 @@ def annotate(
         tell(progress)
         if not todo:
             return progress
-        work = Work(manifest, todo, settings, out / FEATURES if settings.features else None)
+        work = Work(manifest, todo, settings, fingerprint, out / FEATURES if settings.features else None)
         gathered: dict[int, list[Annotation]] = {}
         wanted = {span.shard: span.rows for span in todo}
         with closing(engine(work)) as batches:
@@ -88,9 +88,7 @@ def annotate(
                 rows = gathered.setdefault(answers.shard, [])
                 rows += answers.annotations
                 if len(rows) == wanted[answers.shard]:
-                    output.publish(
-                        answers.shard, gathered.pop(answers.shard), bundle_fingerprint=fingerprint
-                    )
+                    output.publish(answers.shard, gathered.pop(answers.shard), bundle_fingerprint=fingerprint)
                 progress = replace(
                     progress,
                     done=progress.done + len(answers.annotations),
@@ -98,3 +96,13 @@ def annotate(
                 )
                 tell(progress)
     return progress
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The same, for processes whose current folder is another one."""
+    model = find_bundle(settings.model)
+    paths = {"model": model if Path(settings.model) == model else None}
+    paths |= {
+        name: Path(value) for name in ("pool", "runtime") if (value := getattr(settings, name)) is not None
+    }
+    return replace(settings, **{name: str(path.absolute()) for name, path in paths.items() if path})

@@ -92,12 +92,14 @@ class Work:
         manifest: Its absolute path.
         spans: The shards that aren't there yet.
         settings: What is wanted.
+        bundle_fingerprint: Of the model.
         features_folder: Of the feature cache, if features are wanted.
     """
 
     manifest: Path
     spans: tuple[Span, ...]
     settings: Settings
+    bundle_fingerprint: str
     features_folder: Path | None = None
 
 
