@@ -8,8 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from ggm.bulk.annotator import Annotator
+from ggm.bulk.decoding import Decoded
 from ggm.bulk.plan import Batch, batches
-from ggm.bulk.work import Annotator, Answers, Decoded, Work
+from ggm.bulk.work import Answers, Work
 from ggm.media.workers import DecodingWorkers
 
 _BATCHES_AHEAD: Final = 2
@@ -30,7 +32,7 @@ class LocalEngine:
 
         Raises:
             ValueError: If there is no process to decode.
-            GgmError: See `ggm.bulk.work.Annotator`.
+            GgmError: See `ggm.bulk.annotator.Annotator`.
         """
         ahead: deque[tuple[Batch, list[Future[Decoded]]]] = deque()
         with (

@@ -144,7 +144,8 @@ def plan(manifest: Path, *, shard_rows: int) -> list[Span]:
     spans: list[Span] = []
     ids: set[str] = set()
     start, behind = Place(), Place()
-    count, repeated = 0, []
+    count = 0
+    repeated: list[int] = []
     for row, place in read_placed_rows(manifest):
         if count == shard_rows:
             spans.append(Span(len(spans), start, count, tuple(repeated)))

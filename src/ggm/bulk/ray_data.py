@@ -20,16 +20,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ggm.errors as known_errors
-from ggm.bulk.packing import pack, unpack
+from ggm.bulk.decoding import Decoding, pack, unpack
 from ggm.bulk.plan import Batch, Span, batches
 from ggm.bulk.settings import Settings
-from ggm.bulk.work import Annotator, Answers, Decoding, Work
-from ggm.bundle import bundle_fingerprint
+from ggm.bulk.work import Answers, Work
 from ggm.errors import BundleError, ClusterError, GgmError, MissingDependencyError
 from ggm.media.workers import DecodingWorkers, available_processors
+
+if TYPE_CHECKING:
+    from ggm.bulk.annotator import Annotator
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 _LOOPBACK: Final = "127.0.0.1"
@@ -71,13 +73,11 @@ class RayEngine:
         Raises:
             MissingDependencyError: If ray isn't installed.
             ClusterError: If Ray doesn't start, can't be reached, or gives up.
-            GgmError: See `ggm.bulk.work.Annotator`.
+            GgmError: See `ggm.bulk.annotator.Annotator`.
         """
         with _environment(self.address):
             ray = _library()
-            with Annotator(work.settings) as annotator:  # what can't be loaded here can't be there either
-                decoding = annotator.decoding
-            del annotator
+            decoding = _decoding_of(work.settings)
             with self._connected(ray):
                 yield from self._stream(ray, work, decoding)
 
@@ -111,6 +111,7 @@ class RayEngine:
 
         context = DataContext.get_current().copy()
         context.enable_progress_bars = False
+        context.issue_detectors_config.detectors = []  # they guess from a process's size alone
         context.print_on_execution_start = False
         settings, on_gpu = work.settings, work.settings.device.startswith("cuda")
         workers = self.workers or (available_processors() if self.address == "local" else None)
@@ -151,6 +152,14 @@ class RayEngine:
                 raise ClusterError(
                     f"Ray gave up: {_last_line(error)}; run the same command again to go on"
                 ) from error
+
+
+def _decoding_of(settings: Settings) -> Decoding:
+    """How to decode. The system is loaded for it: what can't be loaded here can't be there either."""
+    from ggm.bulk.annotator import Annotator
+
+    with Annotator(settings) as annotator:
+        return annotator.decoding
 
 
 def read(row: Row, *, manifest: str, batch_size: int) -> list[Row]:
@@ -211,7 +220,10 @@ class Model:
         return {"answers": [answers.to_json()], "failure": [""]}
 
     def _loaded(self) -> Annotator:
-        """Loaded with the first batch: what can't be is then an answer, and no actor that dies again and again."""
+        """Loaded with the first batch: what can't be is an answer then, not an actor that dies and dies."""
+        from ggm.bulk.annotator import Annotator
+        from ggm.bundle import bundle_fingerprint
+
         if self._annotator is None:
             if bundle_fingerprint(self._settings.model) != self._fingerprint:
                 raise BundleError(
@@ -246,11 +258,12 @@ def _environment(address: str) -> Iterator[None]:
     if address == "local":
         paths = [str(_PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         changes |= {
-            # Ray's name for it is about firewalls of such systems; all its servers then listen on loopback alone.
+            # So named for the firewalls of such systems: all servers of Ray then listen on loopback alone.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters comes as an error
+            "RAY_worker_niceness": "0",  # as nice as this process: they work for nobody else
             "PYTHONPATH": os.pathsep.join(paths),
         }
     before = {name: os.environ.get(name) for name in changes}
@@ -272,4 +285,5 @@ def _library() -> Any:
         import ray.exceptions
     except ImportError as error:
         raise MissingDependencyError("--ray needs the package ray: pip install 'ggm[ray]'") from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # else it tells its plans on standard error
     return ray

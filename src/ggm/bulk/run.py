@@ -100,9 +100,10 @@ def annotate(
 
 def _absolute(settings: Settings) -> Settings:
     """The same, for processes whose current folder is another one."""
-    model = find_bundle(settings.model)
-    paths = {"model": model if Path(settings.model) == model else None}
-    paths |= {
-        name: Path(value) for name in ("pool", "runtime") if (value := getattr(settings, name)) is not None
-    }
-    return replace(settings, **{name: str(path.absolute()) for name, path in paths.items() if path})
+    is_folder = find_bundle(settings.model) == Path(settings.model)  # else its name will do
+    return replace(
+        settings,
+        model=str(Path(settings.model).absolute()) if is_folder else settings.model,
+        pool=None if settings.pool is None else str(Path(settings.pool).absolute()),
+        runtime=None if settings.runtime is None else str(Path(settings.runtime).absolute()),
+    )

@@ -82,7 +82,7 @@ def annotate_command(
     allow: AllowOption = None,
     policy: PolicyOption = None,
 ) -> None:
-    """Recommend hashtags for all clips of a manifest, in shards; a run that was ended goes on where it was."""
+    """Recommend hashtags for all clips of a manifest, in shards; a run that was ended goes on."""
     rules = make_policy(policy, novel=novel, platform=platform, min_score=min_score, block=block, allow=allow)
     from ggm.bulk.run import annotate
     from ggm.bulk.settings import Settings
@@ -125,7 +125,7 @@ def _engine(ray: str | None, *, workers: int | None, models: int) -> Engine:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[RunProgress], None]]:
-    """A bar on standard error: rows, clips a second since the first batch, how many were bad, and what remains."""
+    """A bar on standard error: rows, clips a second since the first batch, bad ones, and what remains."""
     columns = (
         TextColumn("clips"),
         BarColumn(),
