@@ -40,6 +40,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=Path("runs/bulk"))
     arguments.add_argument("--clips", type=int)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--runtime", type=Path, help="for kills: what ggm export wrote")
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     clips = options.clips or (2000 if options.what == "kills" else 64)
@@ -47,23 +48,24 @@ def main() -> None:
     posts = islice(read_manifest(find_manifest(options.corpus.absolute())), clips)
     print(f"{write_manifest(posts, manifest):,} clips of {options.corpus}", flush=True)
     if options.what == "kills":
-        kills(manifest, options.out.absolute() / "kills")
+        kills(manifest, options.out.absolute() / "kills", options.runtime)
     else:
         speed(manifest, options.out.absolute(), options.rounds)
 
 
-def kills(manifest: Path, out: Path) -> None:
+def kills(manifest: Path, out: Path, runtime: Path | None) -> None:
     rows = sum(1 for _ in manifest.open("rb"))
     parts = -(-rows // SHARD_ROWS)
     command = [sys.executable, "-m", "ggm", "annotate", manifest, "--out", out, "--shard-rows", SHARD_ROWS]
     command += ["--ray", "local", "--workers", 1, "--models", 1]
+    command += [] if runtime is None else ["--runtime", runtime]
     started = time.perf_counter()
 
     def say(text: str) -> None:
         print(f"{time.perf_counter() - started:6.0f} s  {num_parts(out):3} parts  {text}", flush=True)
 
     first = subprocess.Popen([*map(str, command)])
-    for share, wanted in ((0.15, "Map(decode)"), (0.3, "MapBatches(Model)")):
+    for share, wanted in ((0.15, "Map(decode)"), (0.3, "MapWorker")):
         wait(first, out, parts * share)
         say(f"kill -9 of {kill(first.pid, wanted)}")
     wait(first, out, parts * 0.5)
@@ -94,7 +96,7 @@ def kill(driver: int, name: str) -> str:
         for process in psutil.Process(driver).children(recursive=True):
             try:
                 title = " ".join(process.cmdline())
-                if title.startswith("ray::") and name in title:
+                if title.startswith(f"ray::{name}"):
                     process.kill()
                     return title
             except psutil.Error:

@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -97,6 +98,27 @@ def test_without_ray(
     assert "pip install 'ggm[ray]'" in complaint
     assert dict(os.environ) == before
     assert run(*arguments)[0] == 0  # the same folder, without Ray
+
+
+def test_with_a_ray_of_somebody_else(
+    run: Run, manifest: Path, tmp_path: Path, tiny_bundle_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once imported, Ray can't be kept from listening to other machines."""
+    from ggm.bulk import ray_data
+
+    stranger = ModuleType("ray")
+    stranger.is_initialized = lambda: False
+    for name, module in (("ray", stranger), ("ray.data", ModuleType("data")), ("ray.exceptions", None)):
+        monkeypatch.setitem(sys.modules, name, module or ModuleType(name))
+    ray_data._imported_here.cache_clear()
+    try:
+        status, _, complaint = run(
+            *(manifest, "--out", tmp_path / "out", "--model", tiny_bundle_dir, "--ray", "local")
+        )
+    finally:
+        ray_data._imported_here.cache_clear()
+    assert status == 1
+    assert "Ray was imported before this run" in " ".join(complaint.split())
 
 
 def test_interrupted(manifest: Path, clips: list[Path], tmp_path: Path, tiny_bundle_dir: Path) -> None:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from ggm.bulk.annotator import Annotator
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-_LOOPBACK: Final = "127.0.0.1"
 _STORE_BYTES: Final = 1024**3  # of decoded batches that wait, on this machine
 
 Row = dict[str, Any]
@@ -86,6 +86,11 @@ class RayEngine:
         if ray.is_initialized():  # by whoever uses this as a library: theirs, and left running
             yield
             return
+        if self.address == "local" and not _imported_here():
+            raise ClusterError(
+                "Ray was imported before this run, and wouldn't be kept to this machine any more; "
+                "call ray.init yourself, or let ggm import it"
+            )
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self.address == "local":
             options["num_cpus"] = (self.workers or available_processors()) + self.models
@@ -97,11 +102,6 @@ class RayEngine:
             ray.shutdown()
             raise ClusterError(f"Ray at {self.address!r} can't be used: {_last_line(error)}") from error
         try:
-            if self.address == "local" and ray.util.get_node_ip_address() != _LOOPBACK:
-                raise ClusterError(
-                    "Ray was imported before this run, and would be reachable from other machines; "
-                    "start it yourself, or don't import it"
-                )
             yield
         finally:
             ray.shutdown()
@@ -141,6 +141,7 @@ class RayEngine:
                     compute=ActorPoolStrategy(size=self.models),
                     num_cpus=0 if on_gpu else 1,
                     num_gpus=1 if on_gpu else 0,
+                    max_restarts=-1,  # as it is anyway; said, it keeps Ray from decoding in the actors
                 )
             )
             try:
@@ -256,12 +257,13 @@ def _environment(address: str) -> Iterator[None]:
     """What Ray and its processes read of the environment, which afterwards is as before."""
     changes = {"RAY_USAGE_STATS_ENABLED": "0"}
     if address == "local":
+        _imported_here()
         paths = [str(_PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         changes |= {
             # So named for the firewalls of such systems: all servers of Ray then listen on loopback alone.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_AUTH_TOKEN": _token(),
             "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters comes as an error
             "RAY_worker_niceness": "0",  # as nice as this process: they work for nobody else
             "PYTHONPATH": os.pathsep.join(paths),
@@ -276,6 +278,18 @@ def _environment(address: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@cache
+def _token() -> str:
+    """What Ray's processes show each other; Ray reads it once in a process."""
+    return secrets.token_hex(32)
+
+
+@cache
+def _imported_here() -> bool:
+    """Whether Ray reads the environment of `_environment`, which it does when it is imported."""
+    return "ray" not in sys.modules
 
 
 def _library() -> Any:
