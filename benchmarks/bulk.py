@@ -41,6 +41,7 @@ def main() -> None:
     arguments.add_argument("--clips", type=int)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--runtime", type=Path, help="for kills: what ggm export wrote")
+    arguments.add_argument("--tiny", action="store_true", help="for kills: a little system of random weights")
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     clips = options.clips or (2000 if options.what == "kills" else 64)
@@ -48,17 +49,31 @@ def main() -> None:
     posts = islice(read_manifest(find_manifest(options.corpus.absolute())), clips)
     print(f"{write_manifest(posts, manifest):,} clips of {options.corpus}", flush=True)
     if options.what == "kills":
-        kills(manifest, options.out.absolute() / "kills", options.runtime)
+        extra = [] if options.runtime is None else ["--runtime", options.runtime]
+        if options.tiny:
+            extra += ["--model", tiny_bundle(options.out.absolute() / "tiny")]
+        kills(manifest, options.out.absolute() / "kills", extra)
     else:
         speed(manifest, options.out.absolute(), options.rounds)
 
 
-def kills(manifest: Path, out: Path, runtime: Path | None) -> None:
+def tiny_bundle(folder: Path) -> Path:
+    """A system as the tests have it: every part real but small, random and untrained."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from systems import random_bundle
+
+    from ggm.bundle import save_bundle
+
+    save_bundle(random_bundle("tiny"), folder)
+    return folder
+
+
+def kills(manifest: Path, out: Path, extra: list[object]) -> None:
     rows = sum(1 for _ in manifest.open("rb"))
     parts = -(-rows // SHARD_ROWS)
     command = [sys.executable, "-m", "ggm", "annotate", manifest, "--out", out, "--shard-rows", SHARD_ROWS]
     command += ["--ray", "local", "--workers", 1, "--models", 1]
-    command += [] if runtime is None else ["--runtime", runtime]
+    command += extra
     started = time.perf_counter()
 
     def say(text: str) -> None:

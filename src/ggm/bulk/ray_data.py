@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ggm.bulk.annotator import Annotator
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
+_DECODING_BYTES: Final = 512 * 1024**2  # of a task, with the process that decodes
 _STORE_BYTES: Final = 1024**3  # of decoded batches that wait, on this machine
 
 Row = dict[str, Any]
@@ -132,6 +133,7 @@ class RayEngine:
                     partial(decode, decoding=asdict(decoding)),
                     compute=TaskPoolStrategy(workers),
                     num_cpus=1,
+                    memory=_DECODING_BYTES,  # other than the actors': Ray would decode in these else
                 )
                 .map_batches(
                     Model,
@@ -141,7 +143,6 @@ class RayEngine:
                     compute=ActorPoolStrategy(size=self.models),
                     num_cpus=0 if on_gpu else 1,
                     num_gpus=1 if on_gpu else 0,
-                    max_restarts=-1,  # as it is anyway; said, it keeps Ray from decoding in the actors
                 )
             )
             try:
