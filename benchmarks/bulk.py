@@ -60,9 +60,8 @@ def main() -> None:
 def tiny_bundle(folder: Path) -> Path:
     """A system as the tests have it: every part real but small, random and untrained."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from systems import random_bundle
-
     from ggm.bundle import save_bundle
+    from systems import random_bundle
 
     save_bundle(random_bundle("tiny"), folder)
     return folder
