@@ -109,14 +109,18 @@ class Output:
             DataError: If a damaged part can't be removed.
         """
         done = set()
-        for span in spans:
-            path = self.path_of(span.shard)
-            remove_leftovers(path)
-            if path.exists():
-                if _rows_of(path) == span.rows:
-                    done.add(span.shard)
-                else:
-                    path.unlink()
+        try:
+            for leftover in self.folder.glob(".part-*.parquet.*"):
+                leftover.unlink()
+            for span in spans:
+                path = self.path_of(span.shard)
+                if path.exists():
+                    if _rows_of(path) == span.rows:
+                        done.add(span.shard)
+                    else:
+                        path.unlink()
+        except OSError as error:
+            raise DataError(f"{self.folder}: can't be written: {error.strerror or error}") from error
         return done
 
     def publish(self, shard: int, annotations: Sequence[Annotation], *, bundle_fingerprint: str) -> None:

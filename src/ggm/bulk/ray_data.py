@@ -18,7 +18,7 @@ import secrets
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -157,10 +157,13 @@ class RayEngine:
 
 
 def _decoding_of(settings: Settings) -> Decoding:
-    """How to decode. The system is loaded for it: what can't be loaded here can't be there either."""
+    """How to decode. The system is loaded for it, and what is wrong with it said before Ray starts.
+
+    On the processor: the GPUs may be on other nodes.
+    """
     from ggm.bulk.annotator import Annotator
 
-    with Annotator(settings) as annotator:
+    with Annotator(replace(settings, device="cpu")) as annotator:
         return annotator.decoding
 
 
