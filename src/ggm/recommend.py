@@ -134,6 +134,7 @@ class Recommender:
         frame_tolerance: float = 0.0,
         runtime: str | Path | None = None,
         precision: str = "fp32",
+        worker: DecodingWorker | None = None,
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
@@ -147,6 +148,7 @@ class Recommender:
             runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
             precision: ``fp32``, or ``bf16`` or ``int8``, which are quicker and round more; see
                 `ggm.runtime.precision.with_precision`.
+            worker: The process that decodes; by default a new one, which starts beside the loading.
 
         Raises:
             BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
@@ -157,10 +159,11 @@ class Recommender:
             PoolMismatchError: If a pool was made by another retriever.
             MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
-        _check_device(device)
+        check_device(device)
         check_precision(precision)
-        worker = DecodingWorker()
-        worker.start()  # beside the loading of the bundle
+        if worker is None:
+            worker = DecodingWorker()
+            worker.start()  # beside the loading of the bundle
         try:
             living = None if pool is None else open_pool(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
@@ -388,13 +391,17 @@ class Recommender:
         """
         _check_top(top)
         if fitting:
-            self._check_fitting()
+            self.check_fitting()
         policy = policy or Policy()
         past = history if isinstance(history, History) else History.of(history)
         return (self._answer(path, description, top, fitting, policy, past) for path, description in posts)
 
     def recommend_decoded(
-        self, posts: Sequence[DecodedPost], *, on_stage: Callable[[str], object] | None = None
+        self,
+        posts: Sequence[DecodedPost],
+        *,
+        features: Sequence[VideoFeatures] | None = None,
+        on_stage: Callable[[str], object] | None = None,
     ) -> list[Recommendation]:
         """Recommend for videos that were decoded already, all in one pass of the model.
 
@@ -403,6 +410,7 @@ class Recommender:
 
         Args:
             posts: One or more; each may want something else.
+            features: What `features` gave for their videos, to save encoding them again.
             on_stage: Is told ``features``, ``retrieve`` and ``generate`` when each begins.
 
         Returns:
@@ -420,7 +428,8 @@ class Recommender:
         seconds: dict[str, float] = {}
         tell("features")
         with _timed(seconds, "features"):
-            features = self.features_of([post.video for post in posts])
+            if features is None:
+                features = self.features_of([post.video for post in posts])
         tell("retrieve")
         with _timed(seconds, "retrieve"):
             guidance = self.guide_posts(posts, features)
@@ -567,9 +576,14 @@ class Recommender:
 
     def _check_wanted(self, posts: Sequence[AskedPost]) -> None:
         if any(post.fitting for post in posts):
-            self._check_fitting()
+            self.check_fitting()
 
-    def _check_fitting(self) -> None:
+    def check_fitting(self) -> None:
+        """See that a fitting number of hashtags can be told.
+
+        Raises:
+            BundleError: If the bundle has no scorer.
+        """
         if self.bundle.scorer is None:
             raise BundleError(
                 f"bundle {self.bundle.name!r} has no scorer, so that its scores are no probabilities; "
@@ -642,7 +656,12 @@ def _check_top(top: int) -> None:
         raise ValueError(f"top must be at least 1, got {top}")
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """See that a torch device is there.
+
+    Raises:
+        ConfigError: If there is no such device here.
+    """
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's ways to say: unknown, or not here

@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.annotate_cli import annotate_command
 from ggm.serving.corpus_cli import corpus_app
 from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
@@ -381,6 +382,7 @@ def predict_command(
 
 
 app.command("tag")(tag_command)
+app.command("annotate")(annotate_command)
 app.command("score")(score_command)
 app.command("evaluate")(evaluate_command)
 app.command("reproduce")(reproduce_command)
