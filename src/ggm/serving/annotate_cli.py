@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -103,7 +103,8 @@ def annotate_command(
     )
     started = monotonic()
     try:
-        with _progress() as report:
+        # Ray tells on standard output of what died; that is for the summary alone.
+        with redirect_stdout(sys.stderr), _progress() as report:
             ended = annotate(
                 manifest, out_dir, settings, _engine(ray, workers=workers, models=models), report=report
             )
