@@ -1,7 +1,7 @@
 """The service's queues, event by event: who waits how long at which load, and how many replicas it takes.
 
     python benchmarks/queueing.py                 # tables, from measured.toml and scale.toml
-    python benchmarks/queueing.py --validate 30   # and a real `ggm serve`, 30 s at each of two loads
+    python benchmarks/queueing.py --validate 30   # beside a real `ggm serve`, 30 s at each of two loads
 
 Requests come by a Poisson process, or in bursts (two of them in turn, one much faster), and pass stages
 one after another. A stage has replicas; each takes all that waits for it, up to a batch, and never waits
@@ -533,9 +533,10 @@ def main() -> None:
     wanted = parser.parse_args()
     settings = tomllib.loads(wanted.settings.read_text("utf-8"))["queueing"]
     times = read_times(wanted.measured, variation=settings["variation"])
-    show(times, settings)
     if wanted.validate:
         validate(wanted.validate, wanted.video, times)
+    else:
+        show(times, settings)
 
 
 if __name__ == "__main__":
