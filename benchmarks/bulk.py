@@ -83,15 +83,19 @@ def kills(manifest: Path, out: Path, extra: list[object]) -> None:
         wait(first, out, parts * share)
         say(f"kill -9 of {kill(first.pid, wanted)}")
     wait(first, out, parts * 0.5)
-    children = psutil.Process(first.pid).children(recursive=True)
+    titles = {child: title_of(child) for child in psutil.Process(first.pid).children(recursive=True)}
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
     first.kill()
     first.wait()
     say("kill -9 of the command itself")
-    _, alive = psutil.wait_procs(children, timeout=60)
-    say(f"{len(children) - len(alive)} of its {len(children)} processes ended with it within a minute")
-    for process in alive:
-        process.kill()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and any(map(is_alive, titles)):
+        time.sleep(0.5)
+    alive = [child for child in titles if is_alive(child)]
+    say(f"{len(titles) - len(alive)} of its {len(titles)} processes ended with it within a minute")
+    for child in alive:
+        print(f"still there: {titles[child][:100]}")
+        child.kill()
     subprocess.run([*map(str, command)], check=True)
     say("begun again, and ended")
     untouched = sum((out / name).stat().st_mtime_ns == moment for name, moment in before.items())
@@ -109,13 +113,28 @@ def kill(driver: int, name: str) -> str:
     while True:
         for process in psutil.Process(driver).children(recursive=True):
             try:
-                title = " ".join(process.cmdline())
+                title = title_of(process)
                 if title.startswith(f"ray::{name}"):
                     process.kill()
-                    return title
+                    return title.strip()
             except psutil.Error:
                 continue
         time.sleep(0.05)
+
+
+def title_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that nobody asks for its status does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def wait(process: subprocess.Popen[bytes], out: Path, parts: float) -> None:
