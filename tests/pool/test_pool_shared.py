@@ -310,6 +310,7 @@ def test_a_server_that_isnt_there_and_a_token_that_stays_secret(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GGM_MILVUS_TOKEN", "root:hunter2")
+    monkeypatch.setattr("ggm.pool.milvus_store._CONNECT_SECONDS", 1.0)
     with caplog.at_level(logging.DEBUG), pytest.raises(PoolError, match=r"127\.0\.0\.1:9: ") as raised:
         open_pool("milvus:http://127.0.0.1:9")
     shown = capfd.readouterr()

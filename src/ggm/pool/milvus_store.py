@@ -29,6 +29,7 @@ MOST_HITS: Final = 16_384  # Milvus gives no more
 HASHTAGS, USES, VERSIONS = "hashtags", "uses", "versions"
 
 _TIMEOUT_SECONDS: Final = 60.0
+_CONNECT_SECONDS: Final = 30.0
 _ROWS_AT_ONCE: Final = 1024  # of 512 numbers each: 2 MB
 _IDS_AT_ONCE: Final = 500
 _FLUSHED_FROM: Final = 512  # rows: Milvus Lite reads what it wrote out much faster
@@ -68,8 +69,12 @@ class MilvusStore:
         token = "" if address.embedded else os.environ.get(TOKEN_VARIABLE, "")
         try:
             with self._told():
-                self._client = self._milvus.MilvusClient(uri=uri, token=token, timeout=10.0, dedicated=True)
-                self._lite = str(self._client.get_server_version(timeout=10.0)).startswith("milvus_lite")
+                self._client = self._milvus.MilvusClient(
+                    uri=uri, token=token, timeout=_CONNECT_SECONDS, dedicated=True
+                )
+                self._lite = str(self._client.get_server_version(timeout=_CONNECT_SECONDS)).startswith(
+                    "milvus_lite"
+                )
         except BaseException:
             self._release()
             raise

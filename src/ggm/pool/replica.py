@@ -188,23 +188,26 @@ class Replica(Names):
 
     def apply(self, names: Iterable[NameRow], uses: Iterable[UsesRow]) -> None:
         """Take rows in the place of what was known."""
-        touched: set[str] = set()
-        for row in names:
+        touched: dict[str, None] = {}
+        for row in sorted(names, key=lambda row: row.place):
             name = key(row.text)
             self.rows[name] = row
             self.next_place = max(self.next_place, row.place + 1)
-            touched.add(name)
+            touched[name] = None
             if row.target:
                 self._pointing.add(name)
             else:
                 self._pointing.discard(name)
         for item in uses:
             self._uses.setdefault(item.name, {})[item.writer] = item
-            touched.add(item.name)
-        touched |= self._point()  # what others stand for may have come, gone, or got another name
+            touched[item.name] = None
+        touched |= dict.fromkeys(
+            sorted(self._point())
+        )  # what others stand for may have come, gone, or got another name
         ordered = True
-        for name in touched - {ALL}:
-            ordered = self._settle(name) and ordered
+        for name in touched:
+            if name != ALL:
+                ordered = self._settle(name) and ordered
         if ALL in touched:
             self.total = None
             for item in self._uses[ALL].values():
@@ -358,7 +361,7 @@ class Staged:
             row = self._row(name)
             if row is not None and row.kind == HASHTAG:  # its uses go with it, and its other names
                 since = row.since if self._was_used(name) else 0.0
-                row = replace(row, text=text, kind=ALIAS, since=since)
+                row = replace(row, text=text, kind=ALIAS, since=since, place=self._place())
                 for other in self._replica.standing_for(name):
                     self._put(replace(self._replica.rows[other], target=target, target_epoch=own.epoch))
             else:
