@@ -157,7 +157,7 @@ def test_the_page_is_well_formed_and_refers_to_nothing_outside(page: str) -> Non
 
 def test_the_page_has_its_plots(page: str) -> None:
     figures = [e for e in elements(page) if e.tag == "figure"]
-    assert len(figures) == 6
+    assert len(figures) == 7
     assert all(figure.find("svg").get("aria-label") for figure in figures)  # type: ignore[union-attr]
     assert "currentColor" in page
     assert "prefers-color-scheme: dark" in page
