@@ -20,7 +20,7 @@ import statistics
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -452,15 +452,16 @@ def show(times: Times, settings: dict[str, Any]) -> None:
         )
 
 
-async def _asked(url: str, video: bytes, rate: float, seconds: float, seed: int) -> list[Any]:
+async def _asked(
+    url: str, video: bytes, rate: float, seconds: float, seed: int, *, count: int | None = None
+) -> list[Any]:
     """Requests by a Poisson process; statuses, latencies, and the answers' own stages."""
     import httpx2
 
-    gaps, draw = poisson(rate), random.Random(seed)
-    moments, now = [], 0.0
-    for gap in gaps(draw):
+    moments, now = [0.0] * (count or 0), 0.0
+    for gap in poisson(rate)(random.Random(seed)):
         now += gap
-        if now > seconds:
+        if count is not None or now > seconds:
             break
         moments.append(now)
     limits = httpx2.Limits(max_connections=None)
@@ -476,51 +477,56 @@ async def _asked(url: str, video: bytes, rate: float, seconds: float, seed: int)
         return await asyncio.gather(*(ask(moment) for moment in moments))
 
 
+async def _one_by_one(url: str, video: bytes, count: int) -> list[Any]:
+    """Requests of one client, as `_asked` gives them."""
+    found = []
+    for _ in range(count):
+        found += await _asked(url, video, math.inf, 0.0, 0, count=1)
+    return found
+
+
+def _times_of(rows: list[Any], batched: float) -> tuple[Times, float]:
+    """What unhurried requests took in each stage, and beside all stages."""
+    decode = [found["decode"] for _, _, found in rows]
+    model = [found["encode"] + found["write"] for _, _, found in rows]
+    rest = statistics.median(passed - found["total"] for _, passed, found in rows)
+    alone = {"decode": statistics.fmean(decode), "features": statistics.fmean(model), "retrieve": 0.0}
+    variation = statistics.stdev(model) / statistics.fmean(model)
+    times = Times(alone | {"generate": 0.0}, {"features": alone["features"] * min(1.0, batched)}, variation)
+    return times, rest
+
+
 def validate(seconds: float, video: Path, times: Times) -> None:
-    """Ask a real service at a low and a middle load, and simulate what it should have done."""
+    """Ask a real service at a low and a middle load, and simulate what it should have done.
+
+    Its stages are timed by requests one after another before and after each, as the machine may be shared.
+    """
     from overload import running
 
+    content = video.read_bytes()
+    batched = sum(times.batched.values()) / sum(times.alone[name] for name in times.batched)
+    print("| load | a second | requests | decode, model s | mean s, 95 % | simulated | p90 s | simulated |")
+    print("|" + " --- |" * 8)
     with running("compact") as url:
-        content = video.read_bytes()
-        for _ in range(2):
-            asyncio.run(_asked(url, content, 2.0, 1.5, 1))
-        calm = asyncio.run(_asked(url, content, 0.5, max(10.0, seconds / 2), 2))
-        rows = [row[2] for row in calm if row[0] == 200]
-        decode = [row["decode"] for row in rows]
-        model = [row["encode"] + row["write"] for row in rows]
-        rest = statistics.median(passed - found["total"] for status, passed, found in calm if status == 200)
-        measured = Times(
-            {
-                "decode": statistics.fmean(decode),
-                "features": statistics.fmean(model),
-                "retrieve": 0.0,
-                "generate": 0.0,
-            },
-            variation=statistics.stdev(model) / statistics.fmean(model),
-        )
-        gain = sum(times.batched.values()) / sum(times.alone[name] for name in times.batched)
-        measured = replace(measured, batched={"features": measured.alone["features"] * min(1.0, gain)})
-        stages = one_process(measured)
-        most = capacity(stages)
-        print(
-            f"\nA real service, asked about {video.name}: decoding {measured.alone['decode']:.3f} s, model "
-            f"{measured.alone['features']:.3f} s (variation {measured.variation:.2f}), HTTP {rest:.3f} s; "
-            f"by the simulation at most {most:.2f} a second\n"
-        )
-        print("| load | a second | requests | p50 s | simulated | p90 s | simulated | mean s | simulated |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+        before = asyncio.run(_one_by_one(url, content, 12))[2:]
         for load in (0.2, 0.5):
-            rate = load * most
+            rate = load * capacity(one_process(_times_of(before, batched)[0]))
             real = asyncio.run(_asked(url, content, rate, seconds, 3))
-            latencies = sorted(row[1] for row in real if row[0] == 200)
-            found = simulate(stages, poisson(rate), requests=20_000, admission=Admission(32, 10.0, 6))
-            own = Outcome(latencies, [], 0, {}, {})
-            print(
-                f"| {load:.0%} | {rate:.2f} | {len(latencies)} | {own.quantile(0.5):.2f} "
-                f"| {found.quantile(0.5) + rest:.2f} | {own.quantile(0.9):.2f} "
-                f"| {found.quantile(0.9) + rest:.2f} "
-                f"| {statistics.fmean(latencies):.2f} | {statistics.fmean(found.latencies) + rest:.2f} |"
+            after = asyncio.run(_one_by_one(url, content, 10))
+            measured, rest = _times_of(before + after, batched)
+            found = simulate(
+                one_process(measured), poisson(rate), requests=20_000, admission=Admission(32, 10.0, 6)
             )
+            own = Outcome([row[1] for row in real if row[0] == 200], [], 0, {}, {})
+            half = 1.96 * statistics.stdev(own.latencies) / math.sqrt(len(own.latencies))
+            print(
+                f"| {load:.0%} | {rate:.2f} | {len(own.latencies)} "
+                f"| {measured.alone['decode']:.2f}, {measured.alone['features']:.2f} "
+                f"| {statistics.fmean(own.latencies):.2f} ± {half:.2f} "
+                f"| {statistics.fmean(found.latencies) + rest:.2f} "
+                f"| {own.quantile(0.9):.2f} | {found.quantile(0.9) + rest:.2f} |"
+            )
+            before = after
 
 
 def main() -> None:
