@@ -72,9 +72,8 @@ class MilvusStore:
                 self._client = self._milvus.MilvusClient(
                     uri=uri, token=token, timeout=_CONNECT_SECONDS, dedicated=True
                 )
-                self._lite = str(self._client.get_server_version(timeout=_CONNECT_SECONDS)).startswith(
-                    "milvus_lite"
-                )
+                version = str(self._client.get_server_version(timeout=_CONNECT_SECONDS))
+                self._lite = version.startswith("milvus_lite")
         except BaseException:
             self._release()
             raise

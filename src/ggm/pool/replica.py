@@ -201,9 +201,8 @@ class Replica(Names):
         for item in uses:
             self._uses.setdefault(item.name, {})[item.writer] = item
             touched[item.name] = None
-        touched |= dict.fromkeys(
-            sorted(self._point())
-        )  # what others stand for may have come, gone, or got another name
+        # What others stand for may have come, gone, or got another name.
+        touched |= dict.fromkeys(sorted(self._point()))
         ordered = True
         for name in touched:
             if name != ALL:
