@@ -85,6 +85,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "av": ("ggm.media", "ggm.corpus.render"),
     "bert_score": (),  # the formula stands in ggm.evaluation.bertscore; tests compare
     "fastapi": tuple(f"ggm.serving.service.{name}" for name in ("app", "pool_routes", "recommend_routes")),
+    "grpc": ("ggm.pool.milvus_store",),
     "h11": ("ggm.serving.service.server",),
     "prometheus_client": ("ggm.serving.service.metrics",),
     "pydantic": ("ggm.serving.service.schemas", "ggm.serving.service.recommend_routes"),

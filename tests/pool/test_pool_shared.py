@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,10 +204,10 @@ def test_a_change_that_is_cut_off_is_taken_in_or_made_again(
     other = database.again(pool)
     write = MilvusStore.write
 
-    def cut(self: MilvusStore, part: str, rows: object, vectors: object = None) -> None:
+    def cut(self: MilvusStore, part: str, *rows: Any) -> None:
         if part == VERSIONS:
             raise PoolError("cut off")
-        write(self, part, rows, vectors)  # type: ignore[arg-type]
+        write(self, part, *rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(MilvusStore, "write", cut)
@@ -315,6 +316,15 @@ def test_a_server_that_isnt_there_and_a_token_that_stays_secret(
         open_pool("milvus:http://127.0.0.1:9")
     shown = capfd.readouterr()
     assert "hunter2" not in f"{raised.value}{caplog.text}{shown.out}{shown.err}"
+
+
+def test_a_server_that_doesnt_answer_is_told_of(database: Milvus, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = database.make("snow")
+    monkeypatch.setattr("ggm.pool.milvus_store._TIMEOUT_SECONDS", 1e-6)
+    with pytest.raises(PoolError, match="Milvus: "):
+        pool.search(vector_of("snow"), 1)
+    monkeypatch.undo()
+    assert pool.search(vector_of("snow"), 1)[0].text == "snow"
 
 
 def test_without_the_packages_all_else_works(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ MOST_HITS: Final = 16_384  # Milvus gives no more
 HASHTAGS, USES, VERSIONS = "hashtags", "uses", "versions"
 
 _TIMEOUT_SECONDS: Final = 60.0
+_BULK_SECONDS: Final = 600.0  # of a call that reads or writes much
 _CONNECT_SECONDS: Final = 30.0
 _ROWS_AT_ONCE: Final = 1024  # of 512 numbers each: 2 MB
 _IDS_AT_ONCE: Final = 500
@@ -63,7 +64,7 @@ class MilvusStore:
 
     def __init__(self, address: MilvusAddress) -> None:
         self.address = address
-        self._milvus = _pymilvus()
+        self._milvus, self._grpc = _packages()
         self._server = _Embedded.of(Path(address.uri)) if address.embedded else None
         uri = address.uri if self._server is None else self._server.uri
         token = "" if address.embedded else os.environ.get(TOKEN_VARIABLE, "")
@@ -99,7 +100,7 @@ class MilvusStore:
         """Have Milvus read the collections, which nobody can search before."""
         with self._told():
             for part in (HASHTAGS, USES, VERSIONS):
-                self._client.load_collection(self._name(part), timeout=10 * _TIMEOUT_SECONDS)
+                self._client.load_collection(self._name(part), timeout=_BULK_SECONDS)
 
     def create(self, embedding_dim: int, index: IndexKind) -> None:
         """Make the collections; that of versions last, by which a pool is known.
@@ -149,13 +150,16 @@ class MilvusStore:
             self._client.create_index(self._name(part), indexes, timeout=_TIMEOUT_SECONDS, sync=False)
             self._client.load_collection(self._name(part), timeout=_TIMEOUT_SECONDS)
 
-    def write(self, part: str, rows: Sequence[Row], vectors: Vectors | None = None) -> None:
+    def write(
+        self, part: str, rows: Sequence[Row], vectors: Vectors | None = None, *, new: bool = False
+    ) -> None:
         """Put rows in the place of those of the same ``id``.
 
         Args:
             part: Which collection.
             rows: All fields but the vector.
             vectors: (n, E), theirs; Milvus wants a vector in each row, of a collection of others too.
+            new: Whether there are none of the same ``id``, and `flush` will be called after many.
         """
         with self._told():
             for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -165,11 +169,18 @@ class MilvusStore:
                 else:
                     own = vectors[start : start + _ROWS_AT_ONCE]
                     full = [{**row, "vector": vector} for row, vector in zip(some, own, strict=True)]
-                self._client.upsert(self._name(part), full, timeout=_TIMEOUT_SECONDS)
-            self._unflushed[part] += len(rows)
-            if self._lite and self._unflushed[part] >= _FLUSHED_FROM:  # a cluster knows when by itself
-                self._unflushed[part] = 0
-                self._client.flush(self._name(part), timeout=_TIMEOUT_SECONDS)
+                put = self._client.insert if new else self._client.upsert
+                put(self._name(part), full, timeout=_BULK_SECONDS)
+        self._unflushed[part] += len(rows)
+        if not new and self._unflushed[part] >= _FLUSHED_FROM:
+            self.flush(part)
+
+    def flush(self, part: str) -> None:
+        """Have Milvus Lite write out what it has in memory; a cluster knows when by itself."""
+        if self._lite and self._unflushed[part]:
+            with self._told():
+                self._client.flush(self._name(part), timeout=_BULK_SECONDS)
+            self._unflushed[part] = 0
 
     def get(self, part: str, ids: Sequence[str], fields: Sequence[str] = ("*",)) -> list[Row]:
         """The rows of these ``id``s, as far as there are such; ``vector`` only if it is named."""
@@ -193,7 +204,7 @@ class MilvusStore:
                 filter=condition,
                 output_fields=_without_vector(part) if tuple(fields) == ("*",) else list(fields),
                 consistency_level="Strong",
-                timeout=10 * _TIMEOUT_SECONDS,
+                timeout=_BULK_SECONDS,
             )
         return [dict(row) for row in rows]
 
@@ -252,8 +263,10 @@ class MilvusStore:
         """What Milvus refuses, in a sentence; its own messages hold addresses, never the token."""
         try:
             yield
-        except (self._milvus.MilvusException, ValueError) as error:
-            reason = getattr(error, "message", "") or str(error)
+        except (self._milvus.MilvusException, self._grpc.RpcError, ValueError) as error:
+            code = getattr(error, "code", None)
+            silent = isinstance(error, self._grpc.RpcError) and callable(code)
+            reason = f"no answer: {code().name}" if silent else getattr(error, "message", "") or str(error)
             raise PoolError(f"{self.address}: Milvus: {_short(reason)}") from None
 
 
@@ -271,8 +284,10 @@ def _short(reason: str) -> str:
     return first if len(first) <= 300 else f"{first[:297]}..."
 
 
-def _pymilvus() -> Any:
+def _packages() -> tuple[Any, Any]:
+    """That of Milvus, and the one below it, whose errors come through at times."""
     try:
+        import grpc
         import pymilvus
     except ImportError:
         raise MissingDependencyError(
@@ -280,7 +295,7 @@ def _pymilvus() -> Any:
         ) from None
     # It logs each error that it raises too, with a trace; ours say what matters.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    return pymilvus
+    return pymilvus, grpc
 
 
 class _Embedded:

@@ -63,11 +63,13 @@ def fill(address: MilvusAddress, contents: Contents, index: IndexKind) -> None:
             own = np.zeros((len(rows), width), np.float32)
             units = contents.vectors[end : end + len(rows)]
             own[: len(units)] = units
-            store.write(HASHTAGS, rows, own)
+            store.write(HASHTAGS, rows, own, new=True)
             end += len(rows)
         uses = _uses(contents, writer)
         while rows := [row.to_row() for row in islice(uses, _ROWS_AT_ONCE)]:
-            store.write(USES, rows)
+            store.write(USES, rows, new=True)
+        for part in (HASHTAGS, USES):
+            store.flush(part)
         pool = {
             "format": FORMAT,
             "settings": contents.settings.to_dict(),
