@@ -1,9 +1,13 @@
 """Breaks videos and requests at random and sends them to a running service.
 
-    python benchmarks/fuzz_service.py --media 10000 --requests 10000
+    python benchmarks/fuzz_service.py --model random --media 10000 --requests 10000
 
 Nothing may crash it, hang beyond its limits, or be answered by a 5xx but a 503 that says what is busy;
-every refusal must have the one shape; and memory must not grow. What fails is kept, with the seed.
+every refusal must have the one shape; and memory must not grow. What fails is kept, with the seed. Each
+case depends on its own number alone, so that `--first` goes on where a run was stopped.
+
+The videos that are broken are short ones in many containers and codecs, or those of `--seeds`. What a
+model says doesn't matter here: the one of random weights (`--model random`) answers whole videos soonest.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -25,9 +30,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # how small videos and a system of random weights are made
 BOUNDARY = b"ggm-fuzz"
 LONGEST_SECONDS = 120.0
 GROWTH_BYTES = 96 * 1024**2
@@ -38,6 +45,17 @@ BUSY = {
     "stopping",
     "no_room",
     "decoding_unavailable",
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "h264.mp4": {},
+    "turned.mov": {"rotation": 90, "sound": False},
+    "vp9.webm": {"codec": "libvpx-vp9"},
+    "vp8.mkv": {"codec": "libvpx", "sound_codec": "libopus"},
+    "mpeg4.avi": {"codec": "mpeg4", "sound": False},
+    "mjpeg.mkv": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "sound": False},
+    "h264.ts": {"container_format": "mpegts"},
+    "fragments.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}},
+    "a.gif": {"codec": "gif", "sound": False},
 }
 OPTIONS = ("max_hashtags", "min_score", "platform", "novel", "beams", "fitting", "policy", "x")
 HOSTILE = (
@@ -53,6 +71,7 @@ class Findings:
 
     statuses: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     slowest: float = 0.0
     kept: Path | None = None
@@ -75,6 +94,7 @@ class Findings:
             reason = f"took {seconds:.0f} s"
         with self.lock:
             self.statuses[status] += 1
+            self.kinds[f"{name.partition('-')[0]} {status}"] += 1
             self.slowest = max(self.slowest, seconds)
             if reason is not None:
                 self.wrong.append(f"{name}: {reason}")
@@ -274,6 +294,7 @@ def fuzz(
     *,
     threads: int = 4,
     kept: Path | None = None,
+    steps: int = 10,
     say: Callable[[str], object] = lambda _: None,
 ) -> tuple[Findings, list[int]]:
     """Send cases from several threads.
@@ -285,10 +306,11 @@ def fuzz(
         total: How many there are.
         threads: How many are sent at once.
         kept: Where requests go that found something.
-        say: Is told how it goes.
+        steps: How often the memory is read.
+        say: Is told how it goes, as often.
 
     Returns:
-        What was found, and the memory of the process after each tenth.
+        What was found, and the memory of the process before and after each step.
     """
     findings, memory = Findings(kept=kept), [memory_bytes(pid)]
     taking = threading.Lock()
@@ -306,10 +328,12 @@ def fuzz(
             findings.judge(name, sent, received, seconds, cut=cut)
             with taking:
                 done += 1
-                if done % max(1, total // 10) == 0:
+                if done % max(1, total // steps) == 0:
                     memory.append(memory_bytes(pid))
                     say(
-                        f"{done:,} of {total:,}; memory {memory[-1] / 1e6:,.0f} MB; {dict(findings.statuses)}"
+                        f"{done:,} of {total:,}, to {name}; memory {memory[-1] / 1e6:,.0f} MB; "
+                        f"{dict(findings.statuses)}; {len(findings.wrong)} wrong; "
+                        f"slowest {findings.slowest:.1f} s"
                     )
 
     with ThreadPoolExecutor(threads) as pool:
@@ -320,15 +344,15 @@ def fuzz(
 
 def grown(memory: Sequence[int]) -> int:
     """By how many bytes the memory grew after the first fifth, in which caches fill."""
-    settled = memory[min(2, len(memory) - 1)]
+    settled = memory[min(max(2, (len(memory) - 1) // 5), len(memory) - 1)]
     return memory[-1] - settled
 
 
 def cases(
-    seeds: Sequence[bytes], small: bytes, *, media: int, requests: int, seed: int
+    seeds: Sequence[bytes], small: bytes, *, media: int, requests: int, seed: int, first: int = 0
 ) -> Iterator[tuple[str, bytes]]:
     """Videos and requests in turns; each depends on its own number alone."""
-    for number in range(max(media, requests)):
+    for number in range(first, max(media, requests)):
         if number < media:
             yield f"media-{seed}-{number}", media_case(seeds, random.Random(f"media {seed} {number}"))
         if number < requests:
@@ -354,6 +378,8 @@ def running(model: str, folder: Path) -> Iterator[tuple[int, subprocess.Popen[st
         "0",
         "--per-minute",
         "1e7",
+        "--max-wait",  # a video that is refused for the queue's length tests nothing
+        "1e6",
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
@@ -366,40 +392,86 @@ def running(model: str, folder: Path) -> Iterator[tuple[int, subprocess.Popen[st
         process.wait(60)
 
 
+def made_seeds(folder: Path) -> list[bytes]:
+    """Videos of half a second in several containers and codecs."""
+    from videos import write_video
+
+    return [
+        write_video(folder / name, seconds=0.5, **options).read_bytes() for name, options in KINDS.items()
+    ]
+
+
+def random_model(folder: Path) -> str:
+    """A bundle whose parts are all there, but small and of random weights: its folder."""
+    from ggm.bundle import save_bundle
+    from systems import random_bundle
+
+    save_bundle(random_bundle("tiny"), folder)
+    return str(folder)
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--media", type=int, default=200, help="broken videos")
     parser.add_argument("--requests", type=int, default=200, help="broken requests")
+    parser.add_argument("--first", type=int, default=0, help="number of the first video and request")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default="compact")
-    parser.add_argument("--seeds", type=Path, default=ROOT / "examples", help="folder of whole videos")
+    parser.add_argument("--model", default="compact", help="name, folder, or `random`")
+    parser.add_argument("--seeds", type=Path, help="folder of whole videos; by default they are made")
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=100, help="lines about how it goes")
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
     wanted = parser.parse_args()
-    seeds = [
-        path.read_bytes()
-        for path in sorted(wanted.seeds.iterdir())
-        if path.suffix in (".mp4", ".webm", ".gif")
-    ]
-    small = min(seeds, key=len)
-    with tempfile.TemporaryDirectory() as folder, running(wanted.model, Path(folder)) as (port, process):
-        made = cases(seeds, small, media=wanted.media, requests=wanted.requests, seed=wanted.seed)
-        total = wanted.media + wanted.requests
-        findings, memory = fuzz(
-            port, process.pid, made, total, threads=wanted.threads, kept=wanted.out, say=print
-        )
-        alive = process.poll() is None
-        received, _, _ = send(port, video_request(small))
-        healthy = received.startswith(b"HTTP/1.1 200")
-    print(f"answers: {dict(findings.statuses)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended, too
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        seeds = made_seeds(folder) if wanted.seeds is None else given_seeds(wanted.seeds)
+        small = min(seeds, key=len)
+        model = random_model(folder / "random") if wanted.model == "random" else wanted.model
+        with running(model, folder) as (port, process):
+            made = cases(
+                seeds,
+                small,
+                media=wanted.media,
+                requests=wanted.requests,
+                seed=wanted.seed,
+                first=wanted.first,
+            )
+            total = max(0, wanted.media - wanted.first) + max(0, wanted.requests - wanted.first)
+            findings, memory = fuzz(
+                port,
+                process.pid,
+                made,
+                total,
+                threads=wanted.threads,
+                kept=wanted.out,
+                steps=wanted.steps,
+                say=lambda line: print(line, flush=True),
+            )
+            alive = process.poll() is None
+            received, _, _ = send(port, video_request(small))
+            healthy = received.startswith(b"HTTP/1.1 200")
+        errors = [line for line in (folder / "log").read_text().splitlines() if '"level": "error"' in line]
+    print(f"answers: {dict(sorted(findings.kinds.items()))}")
     print(f"refusals: {dict(findings.codes)}")
     print(f"slowest: {findings.slowest:.1f} s; memory: {[round(one / 1e6) for one in memory]} MB")
     print(f"alive: {alive}; answers a whole video: {healthy}; grown by {grown(memory) / 1e6:.0f} MB")
     for reason in findings.wrong[:50]:
         print(f"WRONG {reason}")
-    if findings.wrong or not alive or not healthy or grown(memory) > GROWTH_BYTES:
+    for line in errors[:50]:
+        print(f"LOGGED {line}")
+    if findings.wrong or errors or not alive or not healthy or grown(memory) > GROWTH_BYTES:
         sys.exit(1)
+
+
+def given_seeds(folder: Path) -> list[bytes]:
+    """Videos of a folder."""
+    return [
+        path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".gif")
+    ]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Sends a service ten times what it can do, and looks at who was answered when.
 
-    python benchmarks/overload.py --seconds 30
+    python benchmarks/overload.py --seconds 60 --alone 100 --max-wait 0.2 --check
 
 First the service is asked by one client (unloaded), then by as many as it takes at once (its rate),
 then requests come evenly at a multiple of that rate, whatever becomes of them, and then by one client
@@ -26,6 +26,8 @@ from pathlib import Path
 import httpx2
 
 ROOT = Path(__file__).parents[1]
+_PAUSE = 0.02
+"""Seconds after a refusal, while the rate is measured."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,28 @@ class Measured:
         return [one.seconds for one in self.asked if one.status in (429, 503)]
 
 
+def judged(found: Measured, *, most_times: float = 2.0) -> list[tuple[str, bool]]:
+    """What is expected of a service that can't do all, in words, and whether it held.
+
+    Args:
+        found: What came out.
+        most_times: How much longer accepted requests may take than those of one client alone.
+    """
+    alone, accepted = quantile(found.unloaded, 0.99), quantile(found.accepted, 0.99)
+    usual, refused = quantile(found.unloaded, 0.5), quantile(found.refused, 0.99)
+    again = quantile(found.recovered, 0.5)
+    strange = sorted({one.status for one in found.asked} - {200, 429, 503})
+    waits = [one.retry_after for one in found.asked if one.status in (429, 503)]
+    return [
+        (f"accepted p99 is {accepted / alone:.2f} times the unloaded p99, at most {most_times:g}",
+         accepted <= most_times * alone),
+        (f"refused p99 {refused:.3f} s, below the unloaded median {usual:.3f} s", refused < usual),
+        (f"recovered median {again:.3f} s, at most 1.25 times the unloaded one", again <= 1.25 * usual),
+        (f"nothing but 200, 429 and 503; others: {strange}", not strange),
+        ("every refusal has a Retry-After of 1 s or more", all(int(one or 0) >= 1 for one in waits)),
+    ]  # fmt: skip
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """The value below which that share lies; nan for none."""
     ordered = sorted(values)
@@ -107,8 +131,11 @@ async def measure(
         unloaded = [(await ask(client, video)).seconds for _ in range(alone)]
 
         async def keep_asking(count: int) -> None:
-            for _ in range(count):
-                await ask(client, video)
+            while count:  # refused ones are no work that was done
+                if (await ask(client, video)).status == 200:
+                    count -= 1
+                else:
+                    await asyncio.sleep(_PAUSE)
 
         started = time.perf_counter()
         each = max(1, alone // 2)
@@ -162,6 +189,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of overload")
     parser.add_argument("--alone", type=int, default=20, help="requests of one client, before and after")
     parser.add_argument("--max-wait", type=float, default=None, help="as of `ggm serve`")
+    parser.add_argument("--check", action="store_true", help="status 1 if something isn't as it should be")
     wanted = parser.parse_args()
     options = [] if wanted.max_wait is None else ["--max-wait", str(wanted.max_wait)]
     with running(wanted.model, *options) as url:
@@ -188,6 +216,11 @@ def main() -> None:
     waits = [int(one.retry_after) for one in found.asked if one.retry_after]
     if waits:
         print(f"Retry-After: {min(waits)} to {max(waits)} s")
+    verdicts = judged(found)
+    for words, held in verdicts:
+        print(f"{'held' if held else 'NOT HELD'}: {words}")
+    if wanted.check and not all(held for _, held in verdicts):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

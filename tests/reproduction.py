@@ -24,7 +24,13 @@ def predicted(system: str, *rows: Sequence[str], prefix: str = "") -> list[Predi
     """The same few rows again and again, for as many posts, whose hashtags are ``cat`` and ``dog``."""
     found = [rows[post % len(rows)] for post in range(POSTS)]
     return [
-        Prediction(f"{prefix}{post:03}", system, tuple(row), tuple(map(float, range(len(row)))), RIGHT)
+        Prediction(
+            f"{prefix}{post:03}",
+            system,
+            tuple(row),
+            tuple(1 / (2 + place) for place in range(len(row))),
+            RIGHT,
+        )
         for post, row in enumerate(found)
     ]
 

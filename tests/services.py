@@ -95,7 +95,12 @@ class ServiceProcess:
             for task in Path(f"/proc/{self.process.pid}/task").iterdir()
             for child in (task / "children").read_text().split()
         ]
-        return [pid for pid in children if b"ggm.media.worker" in _command(pid)]
+        return [pid for pid in children if is_decoder(pid)]
+
+
+def is_decoder(pid: int) -> bool:
+    """Whether a process lives and decodes."""
+    return b"ggm.media.worker" in _command(pid)
 
 
 def _command(pid: int) -> bytes:

@@ -139,3 +139,25 @@ def test_a_description_proposes_and_measures(bundle: Bundle, features: list[Vide
     # Without a description there is nothing more than before.
     assert [item.text for item in second] == list(guidance[1].texts)
     assert {item.description_similarity for item in second} == {0.0}
+
+
+def test_candidates_are_compared_with_what_the_pool_was_asked(features: list[VideoFeatures]) -> None:
+    """Where guidance is looked for with the description too, guidance and the others are on one scale."""
+    own = random_bundle("tiny")
+    assert own.generator is not None
+    own.generator.config = replace(own.generator.config, description_weight=0.5)
+    descriptions = ["first snow", ""]
+    guidance = own.guide(features, descriptions, top_k=2)
+    batch = own.batch(features, descriptions, guidance)
+    generated = [[GeneratedHashtag("northernlights", 0.5, in_best_beam=True)]] * 2
+    measured = measure_candidates(
+        own, features, batch, generated=generated, guidance=guidance, descriptions=descriptions
+    )
+    asked = own.ask(features, descriptions)
+    for row, candidates in enumerate(measured):
+        assert {*guidance[row].texts, "northernlights"} <= {item.text for item in candidates}
+        for item in candidates:
+            cosine = float(asked[row] @ own.embed_hashtags([item.text])[0])
+            assert item.similarity == pytest.approx(cosine, abs=1e-3)  # the pool's vectors are in float16
+    assert not np.allclose(asked[0], own.embed_videos(features)[0])
+    assert np.array_equal(asked[1], own.embed_videos(features)[1])

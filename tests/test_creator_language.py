@@ -70,7 +70,22 @@ def test_hashtags_of_the_description_are_candidates(recommender: Recommender, cl
     )
     assert "viral" not in texts(answer)  # says nothing of a video
     new = next(item for item in answer.hashtags if item.text == "zzyzx")
-    assert new.source == "novel"
+    assert new.source == "description"
+    known = next(item for item in answer.hashtags if item.text == "winter")
+    assert known.source in ("guidance", "vocabulary")
+
+
+def test_what_the_creator_wrote_was_not_coined(recommender: Recommender, clips: list[Path]) -> None:
+    # A policy that flags what is coined leaves it alone; written and used before, it counts as written.
+    flag = Policy(novel="flag")
+    answer = recommender.recommend(clips[0], "#zzyzx", policy=flag, history=["#zzyzx #zzyzy"] * 50, top=50)
+    found = {item.text: item for item in answer.hashtags}
+    assert (found["zzyzx"].source, found["zzyzy"].source) == ("description", "history")
+    assert not found["zzyzx"].flagged
+    # A renamed one comes from where the one before came from.
+    renamed = Policy(aliases={"zzyzx": "zzyzw"})
+    answer = recommender.recommend(clips[0], "#zzyzx", policy=renamed)
+    assert {item.text: item.source for item in answer.hashtags}["zzyzw"] == "description"
 
 
 def test_a_policy_has_the_last_word_on_them(recommender: Recommender, clips: list[Path]) -> None:

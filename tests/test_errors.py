@@ -23,6 +23,7 @@ TREE = {
     "BundleError": errors.GgmError,
     "PoolError": errors.GgmError,
     "PoolMismatchError": errors.PoolError,
+    "ClusterError": errors.GgmError,
     "MissingDependencyError": errors.GgmError,
 }
 

@@ -44,10 +44,11 @@ ALLOWED: dict[str, set[str]] = {
     "descriptions": {"generator"},
     "recommend": {*STAGES, "bundle", "candidates", "descriptions", "history", "policy", "pool", "runtime"},
     "tagging": {"corpus"},
+    "bulk": {"media", "features", "bundle", "recommend", "corpus", "policy"},
     "plots": set(),
     "corpus": {"media", "scenes", "plots", "policy"},
     "training": {*STAGES, "bundle", "candidates", "recommend", "corpus", "evaluation", "scenes"},
-    "evaluation": {*STAGES, "bundle", "candidates", "history", "recommend", "corpus"},
+    "evaluation": {*STAGES, "bundle", "candidates", "history", "recommend", "corpus", "plots"},
     "reproduce": {*STAGES, "bundle", "model_info", "corpus", "training", "evaluation", "plots"},
     "serving": {
         *STAGES,
@@ -59,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
         "pool",
         "recommend",
         "tagging",
+        "bulk",
         "runtime",
         "corpus",
         "training",
@@ -93,15 +95,19 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("ggm.plots",),
     "faiss": ("ggm.retriever.faiss_index",),
     "nltk": ("ggm.evaluation.human.statistics",),
+    "milvus_lite": ("ggm.pool.milvus_store",),
     "onnx": ("ggm.runtime.export",),
     "onnxruntime": ("ggm.runtime.session",),
     "pyarrow": ("ggm.corpus.parquet",),
+    "pymilvus": ("ggm.pool.milvus_store",),
+    "ray": ("ggm.bulk.ray_data", "ggm.serving.replicas.graph"),
     "regex": ("ggm.policy.scripts",),
     "resvg_py": ("ggm.corpus.art.svg",),
     "rouge_score": ("ggm.evaluation.metrics",),
     "scipy": ("ggm.evaluation.human.statistics",),
     "starlette": ("ggm.serving.rating_page", "ggm.serving.service.app", "ggm.serving.service.guard"),
     "typer": (
+        "ggm.serving.annotate_cli",
         "ggm.serving.reproduce_cli",
         "ggm.serving.cli",
         "ggm.serving.corpus_cli",
@@ -237,7 +243,7 @@ def run_python(code: str) -> str:
 HEAVY = (
     "torch", "transformers", "av", "wordninja", "typer", "PIL", "safetensors", "tokenizers", "pyarrow",
     "matplotlib", "watchfiles", "datasets", "resvg_py", "starlette", "uvicorn", "fastapi", "pydantic",
-    "nltk", "scipy", "glin_profanity", "emoji",
+    "nltk", "scipy", "glin_profanity", "emoji", "ray",
 )  # fmt: skip
 
 
@@ -258,6 +264,7 @@ HEAVY = (
         ("ggm.serving.evaluate_cli", ("typer",)),
         ("ggm.serving.pool_cli", ("typer",)),
         ("ggm.serving.tag_cli", ("typer",)),
+        ("ggm.serving.annotate_cli", ("typer",)),
         ("ggm.tagging.run", ()),
         ("ggm.tagging.watching", ()),
         ("ggm.serving.serve_cli", ("typer",)),

@@ -528,11 +528,16 @@ def test_posts_together_get_what_each_gets_alone(bundle: Bundle, clips: list[Pat
 
     with Recommender(bundle) as recommender:
         posts = [
-            DecodedPost(recommender.decode(clips[0]), "first snow", "a"),
-            DecodedPost(recommender.decode(clips[1]), "", "b", top=2),
-            DecodedPost(recommender.decode(clips[2]), "a cat #dog", "c", policy=Policy(novel="forbid")),
-            DecodedPost(recommender.decode(clips[3]), "", "d", decoding=DecodingConfig(num_beams=1)),
-            DecodedPost(recommender.decode(clips[0]), "", "e", policy=Policy(block=("cat", "dog", "s*"))),
+            DecodedPost(recommender.decode(clips[0]), description="first snow", name="a"),
+            DecodedPost(recommender.decode(clips[1]), name="b", top=2),
+            DecodedPost(
+                recommender.decode(clips[2]),
+                description="a cat #dog",
+                name="c",
+                policy=Policy(novel="forbid"),
+            ),
+            DecodedPost(recommender.decode(clips[3]), name="d", decoding=DecodingConfig(num_beams=1)),
+            DecodedPost(recommender.decode(clips[0]), name="e", policy=Policy(block=("cat", "dog", "s*"))),
         ]
         stages: list[str] = []
         together = recommender.recommend_decoded(posts, on_stage=stages.append)
@@ -554,7 +559,7 @@ def test_posts_together_get_what_each_gets_alone(bundle: Bundle, clips: list[Pat
 
 def test_a_decoded_post_is_answered_as_its_file_is(recommender: Recommender, clips: list[Path]) -> None:
     (answer,) = recommender.recommend_decoded(
-        [DecodedPost(recommender.decode(clips[0]), "snow", str(clips[0]))]
+        [DecodedPost(recommender.decode(clips[0]), description="snow", name=str(clips[0]))]
     )
     assert content(answer) == content(recommender.recommend(clips[0], "snow"))
     assert recommender.recommend_decoded([]) == []

@@ -25,6 +25,8 @@ from ggm.history import CANDIDATES, History, preferred
 from ggm.ranking import Candidate, Ranked, distinct, join
 from ggm.records import GeneratedHashtag, Guidance, Hit, VideoFeatures
 
+Vector = npt.NDArray[np.float32]
+
 NEAREST: Final = 10
 """How many pool hashtags a description proposes beside those that it names."""
 
@@ -65,6 +67,7 @@ def rank_posts(
         BundleError: If the bundle holds no generator.
     """
     scored = bundle.scorer is not None
+    asked = bundle.ask(features, descriptions)
     if offered is not None and scored:
         descriptions = [_with_words(*pair) for pair in zip(descriptions, offered, strict=True)]
     measured = measure_candidates(
@@ -73,6 +76,7 @@ def rank_posts(
         batch,
         generated=generated,
         guidance=guidance,
+        asked=asked,
         descriptions=descriptions if scored else None,
         offered=offered if scored else None,
         histories=histories,
@@ -98,6 +102,7 @@ def measure_candidates(
     *,
     generated: Sequence[Sequence[GeneratedHashtag]],
     guidance: Sequence[Guidance],
+    asked: Vector | None = None,
     descriptions: Sequence[str] | None = None,
     offered: Sequence[Sequence[str]] | None = None,
     memory: Memory | None = None,
@@ -116,6 +121,8 @@ def measure_candidates(
         batch: The same posts, lined up for the generator.
         generated: What it wrote for each.
         guidance: What the retriever found for each.
+        asked: What it was asked (see `Bundle.ask`), which candidates are compared with; by default with the
+            descriptions below.
         descriptions: Of the posts, if they shall propose hashtags and be compared with them.
         offered: Hashtags of the creators themselves, whether they stand in the pool or not.
         memory: Of the same posts, if they are encoded already.
@@ -140,7 +147,8 @@ def measure_candidates(
         )
     ]
     likelihoods = score_hashtags(bundle.generator, batch, texts, memory=memory)
-    videos = bundle.embed_videos(features)
+    if asked is None:
+        asked = bundle.ask(features, descriptions)
     vectors = _vectors(bundle, texts, guidance, queries)
     measured = []
     for row, candidates in enumerate(texts):
@@ -154,7 +162,7 @@ def measure_candidates(
                     similarity=(
                         guidance[row].hits[places[own]].similarity
                         if own in places
-                        else float(np.dot(videos[row], vectors[own]))
+                        else float(np.dot(asked[row], vectors[own]))
                     ),
                     log_likelihood=likelihood if text in bundle.vocabulary or own in written else -math.inf,
                     description_similarity=_cosine(queries[row], vectors.get(own)),
@@ -225,9 +233,6 @@ def named_hashtags(description: str, bundle: Bundle) -> list[str]:
                 forms.append(text.removesuffix("s") if text.endswith("s") else f"{text}s")
             found.update(dict.fromkeys(form for form in forms if form in bundle.pool))
     return list(found)
-
-
-Vector = npt.NDArray[np.float32]
 
 
 def _described(

@@ -13,6 +13,7 @@ GgmError
 ├── BundleError              a bundle that is missing, damaged or of another format version
 ├── PoolError                an operation that this hashtag pool can't do
 │   └── PoolMismatchError      vectors that were made by another retriever
+├── ClusterError             Ray didn't start, can't be reached, or gave up
 └── MissingDependencyError   an optional package is absent; the message has the pip line
 """
 
@@ -69,6 +70,10 @@ class PoolError(GgmError):
 
 class PoolMismatchError(PoolError):
     """A pool whose vectors were made by another retriever."""
+
+
+class ClusterError(GgmError):
+    """Ray, on this machine or several, that didn't start, can't be reached, or gave up."""
 
 
 class MissingDependencyError(GgmError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from ggm.media.sample import FrameChoice
 from ggm.policy import Outcome, Policy, apply
 from ggm.policy.effects import limit_notices, shown_guidance, wants_more
 from ggm.policy.harmful import harmful_word
-from ggm.pool.living import LivingPool
+from ggm.pool.opening import open_pool
 from ggm.ranking import Ranked
 from ggm.records import (
     GeneratedHashtag,
@@ -49,12 +49,11 @@ _WIDER = 4
 """By how much more guidance candidates are looked for where a policy leaves too few."""
 
 
-@dataclass(frozen=True, repr=False)
-class DecodedPost:
-    """A post whose video was decoded, and what is wanted for it; see `Recommender.recommend`.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class AskedPost:
+    """What is wanted for a post, whoever decoded its video; see `Recommender.recommend`.
 
     Args:
-        video: What `Recommender.decode` gave.
         description: What the creator wrote.
         name: What the answer calls the video.
         top: How many hashtags at most, 1 or more.
@@ -67,7 +66,6 @@ class DecodedPost:
         ValueError: If ``top`` is below 1.
     """
 
-    video: Video
     description: str = ""
     name: str = ""
     top: int = 5
@@ -78,6 +76,17 @@ class DecodedPost:
 
     def __post_init__(self) -> None:
         _check_top(self.top)
+
+
+@dataclass(frozen=True, repr=False)
+class DecodedPost(AskedPost):
+    """A post whose video was decoded, and what is wanted for it.
+
+    Args:
+        video: What `Recommender.decode` gave.
+    """
+
+    video: Video
 
 
 class Recommender:
@@ -127,34 +136,38 @@ class Recommender:
         frame_tolerance: float = 0.0,
         runtime: str | Path | None = None,
         precision: str = "fp32",
+        worker: DecodingWorker | None = None,
     ) -> Recommender:
         """Load a bundle by the name of a shipped one or from a folder.
 
         Args:
             name_or_dir: ``compact``, or a folder that `ggm train` wrote.
             device: A torch device, such as ``cpu`` or ``cuda``.
-            pool: Folder of a living pool, whose changes are followed, in place of the bundle's own.
+            pool: Folder of a living pool, or ``milvus:…`` for a shared one, in place of the bundle's own;
+                its changes are followed.
             frames: See above.
             frame_tolerance: See above.
             runtime: Folder that `ggm export` wrote, whose encoders run in place of torch's.
             precision: ``fp32``, or ``bf16`` or ``int8``, which are quicker and round more; see
                 `ggm.runtime.precision.with_precision`.
+            worker: The process that decodes; by default a new one, which starts beside the loading.
 
         Raises:
             BundleError: If there is no such bundle, it is damaged, or it searches no pool; or the runtime
                 was exported from another.
             CheckpointError: If a backbone that it builds on is missing or another one.
             ConfigError: If there is no such device here, or it can't compute in that precision.
-            PoolError: If there is no living pool in that folder, or it is damaged.
+            PoolError: If there is no pool there, or it is damaged.
             PoolMismatchError: If a pool was made by another retriever.
             MissingDependencyError: If a runtime is given, and ONNX Runtime isn't installed.
         """
-        _check_device(device)
+        check_device(device)
         check_precision(precision)
-        worker = DecodingWorker()
-        worker.start()  # beside the loading of the bundle
+        if worker is None:
+            worker = DecodingWorker()
+            worker.start()  # beside the loading of the bundle
         try:
-            living = None if pool is None else LivingPool.open(pool, read_only=True)
+            living = None if pool is None else open_pool(pool, read_only=True)
             bundle = load_bundle(name_or_dir, device=device)
             if runtime is not None:
                 from ggm.runtime.session import with_export
@@ -202,17 +215,18 @@ class Recommender:
         """Stage II: what the pretrained encoders say of a video."""
         return self.bundle.extractor.extract(video, tolerance=self.frame_tolerance)
 
-    def guide(self, features: VideoFeatures, *, top_k: int | None = None) -> Guidance:
+    def guide(self, features: VideoFeatures, description: str = "", *, top_k: int | None = None) -> Guidance:
         """Stage III: the pool hashtags closest to a video (paper, equation 2).
 
         Args:
             features: Of one video.
+            description: Asked with too, where the generator was trained so; without inline hashtags.
             top_k: How many; by default as many as the generator was trained with.
 
         Raises:
             PoolError: If the pool is empty.
         """
-        return self.bundle.guide([features], top_k=top_k)[0]
+        return self.bundle.guide([features], [description], top_k=top_k)[0]
 
     def read(self, features: VideoFeatures, description: str, guidance: Guidance) -> Memory:
         """What the generator makes of all that it reads; `generate` and `rank` both begin with it."""
@@ -379,13 +393,17 @@ class Recommender:
         """
         _check_top(top)
         if fitting:
-            self._check_fitting()
+            self.check_fitting()
         policy = policy or Policy()
         past = history if isinstance(history, History) else History.of(history)
         return (self._answer(path, description, top, fitting, policy, past) for path, description in posts)
 
     def recommend_decoded(
-        self, posts: Sequence[DecodedPost], *, on_stage: Callable[[str], object] | None = None
+        self,
+        posts: Sequence[DecodedPost],
+        *,
+        features: Sequence[VideoFeatures] | None = None,
+        on_stage: Callable[[str], object] | None = None,
     ) -> list[Recommendation]:
         """Recommend for videos that were decoded already, all in one pass of the model.
 
@@ -394,6 +412,7 @@ class Recommender:
 
         Args:
             posts: One or more; each may want something else.
+            features: What `features` gave for their videos, to save encoding them again.
             on_stage: Is told ``features``, ``retrieve`` and ``generate`` when each begins.
 
         Returns:
@@ -405,43 +424,82 @@ class Recommender:
         """
         if not posts:
             return []
-        if any(post.fitting for post in posts):
-            self._check_fitting()
+        self._check_wanted(posts)
         tell = on_stage or (lambda _: None)
         started = time.perf_counter()
         seconds: dict[str, float] = {}
+        tell("features")
+        with _timed(seconds, "features"):
+            if features is None:
+                features = self.features_of([post.video for post in posts])
+        tell("retrieve")
+        with _timed(seconds, "retrieve"):
+            guidance = self.guide_posts(posts, features)
+        tell("generate")
+        with _timed(seconds, "generate"):
+            answers = self.write(posts, features, guidance)
+        seconds["total"] = time.perf_counter() - started
+        return [
+            replace(answer, notices=(*post.video.notices, *answer.notices), seconds=dict(seconds))
+            for post, answer in zip(posts, answers, strict=True)
+        ]
+
+    def features_of(self, videos: Sequence[Video]) -> list[VideoFeatures]:
+        """Stage II for several videos in one pass of the encoders."""
+        if len(videos) == 1:
+            return [self.features(videos[0])]
+        return self.bundle.extractor.extract_batch(videos, tolerance=self.frame_tolerance)
+
+    def guide_posts(self, posts: Sequence[AskedPost], features: Sequence[VideoFeatures]) -> list[Guidance]:
+        """Stage III for several posts in one search; see `guide`.
+
+        Args:
+            posts: One or more.
+            features: One a post.
+
+        Raises:
+            PoolError: If the pool is empty.
+        """
+        texts = [self._read_description(post.description, post.policy).words for post in posts]
+        return self.bundle.guide(features, texts)
+
+    def write(
+        self, posts: Sequence[AskedPost], features: Sequence[VideoFeatures], guidance: Sequence[Guidance]
+    ) -> list[Recommendation]:
+        """Stages IV to VI for several posts in one pass: what is written, ranked, and left by their policies.
+
+        Args:
+            posts: One or more; each may want something else.
+            features: One a post.
+            guidance: One a post.
+
+        Returns:
+            One answer a post, in order, without seconds and without what decoding noticed.
+
+        Raises:
+            PoolError: If the pool is empty.
+            BundleError: If the fitting number is wanted, and the bundle has no scorer.
+        """
+        self._check_wanted(posts)
         described = [self._read_description(post.description, post.policy) for post in posts]
         texts = [read.words for read in described]
         offered = [read.offered for read in described]
-        tell("features")
-        with _timed(seconds, "features"):
-            if len(posts) == 1:
-                features = [self.features(posts[0].video)]
-            else:
-                features = self.bundle.extractor.extract_batch(
-                    [post.video for post in posts], tolerance=self.frame_tolerance
-                )
-        tell("retrieve")
-        with _timed(seconds, "retrieve"):
-            guidance = self.bundle.guide(features)
-        tell("generate")
-        with _timed(seconds, "generate"):
-            batch = self.bundle.batch(features, texts, guidance)
-            memory = remember(self.generator, batch)
-            generated = self._generate_each(posts, features, texts, guidance, batch, memory)
-            ranked = rank_posts(
-                self.bundle,
-                features,
-                texts,
-                batch,
-                generated=generated,
-                guidance=guidance,
-                offered=offered if any(offered) else None,
-                histories=[post.history for post in posts],
-                memory=memory,
-            )
-            rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
-            chosen = [self._choose(*row) for row in rows]
+        batch = self.bundle.batch(features, texts, guidance)
+        memory = remember(self.generator, batch)
+        generated = self._generate_each(posts, features, texts, guidance, batch, memory)
+        ranked = rank_posts(
+            self.bundle,
+            features,
+            texts,
+            batch,
+            generated=generated,
+            guidance=guidance,
+            offered=offered if any(offered) else None,
+            histories=[post.history for post in posts],
+            memory=memory,
+        )
+        rows = zip(posts, features, texts, offered, guidance, generated, ranked, strict=True)
+        chosen = [self._choose(*row) for row in rows]
         answers = []
         for post, read, found, (top, outcome, candidates) in zip(
             posts, described, guidance, chosen, strict=True
@@ -451,19 +509,18 @@ class Recommender:
                 Recommendation(
                     post.name,
                     read.text,
-                    self._hashtags(outcome, found, post.policy, post.history),
+                    self._hashtags(outcome, found, post.policy, read.offered, post.history),
                     shown,
-                    (*post.video.notices, *read.notices, *limit_notices(top, post.policy)),
-                    dict(seconds),
+                    (*read.notices, *limit_notices(top, post.policy)),
+                    {},
                     (*outcome.changes, *hidden),
                 )
             )
-        total = time.perf_counter() - started
-        return [replace(answer, seconds={**answer.seconds, "total": total}) for answer in answers]
+        return answers
 
     def _generate_each(
         self,
-        posts: Sequence[DecodedPost],
+        posts: Sequence[AskedPost],
         features: Sequence[VideoFeatures],
         texts: Sequence[str],
         guidance: Sequence[Guidance],
@@ -498,7 +555,7 @@ class Recommender:
 
     def _choose(
         self,
-        post: DecodedPost,
+        post: AskedPost,
         features: VideoFeatures,
         text: str,
         offered: Sequence[str],
@@ -513,13 +570,22 @@ class Recommender:
             top = fitting_count([item.score for item in allowed], most=top) or top
         outcome = self.select(ranked, top=top, policy=policy)
         if wants_more(outcome, top, policy):
-            wider = self.guide(features, top_k=_WIDER * max(top, len(guidance)))
+            wider = self.guide(features, text, top_k=_WIDER * max(top, len(guidance)))
             if len(wider) > len(guidance):
                 ranked = self.rank(features, text, wider, generated, offered=offered, history=post.history)
                 outcome = self.select(ranked, top=top, policy=policy)
         return top, outcome, ranked
 
-    def _check_fitting(self) -> None:
+    def _check_wanted(self, posts: Sequence[AskedPost]) -> None:
+        if any(post.fitting for post in posts):
+            self.check_fitting()
+
+    def check_fitting(self) -> None:
+        """See that a fitting number of hashtags can be told.
+
+        Raises:
+            BundleError: If the bundle has no scorer.
+        """
         if self.bundle.scorer is None:
             raise BundleError(
                 f"bundle {self.bundle.name!r} has no scorer, so that its scores are no probabilities; "
@@ -540,32 +606,48 @@ class Recommender:
             return error
         finally:
             loading.join()
-        asked = DecodedPost(video, description, str(path), top, fitting, policy, history=history)
+        asked = DecodedPost(
+            video,
+            description=description,
+            name=str(path),
+            top=top,
+            fitting=fitting,
+            policy=policy,
+            history=history,
+        )
         (answer,) = self.recommend_decoded([asked])
         total = time.perf_counter() - started
         return replace(answer, seconds={**seconds, **answer.seconds, "total": total})
 
     def _hashtags(
-        self, outcome: Outcome, guidance: Guidance, policy: Policy, history: History
+        self,
+        outcome: Outcome,
+        guidance: Guidance,
+        policy: Policy,
+        offered: Sequence[str],
+        history: History,
     ) -> tuple[RecommendedHashtag, ...]:
         """With what is known of each; a renamed one comes from where the one before came from."""
+        own = set(map(key, offered))
         before = {key(change.result): change.text for change in outcome.changes if change.result}
         hashtags = []
         for item in outcome.kept:
-            source = self._source(item.text, guidance, history)
+            source = self._source(item.text, guidance, own, history)
             origin = before.get(key(item.text))
             if source == "novel" and origin is not None:
-                source = self._source(origin, guidance, history)
+                source = self._source(origin, guidance, own, history)
             flagged = policy.novel == "flag" and source == "novel"
             display = self.bundle.vocabulary.display(item.text)
             hashtags.append(RecommendedHashtag(item.text, display, item.score, source, flagged))
         return tuple(hashtags)
 
-    def _source(self, text: str, guidance: Guidance, history: History) -> Source:
+    def _source(self, text: str, guidance: Guidance, own: Collection[str], history: History) -> Source:
         if any(key(text) == key(hit.text) for hit in guidance.hits):
             return "guidance"
         if text in self.bundle.vocabulary or text in self.bundle.pool:
             return "vocabulary"
+        if key(text) in own:
+            return "description"
         return "history" if key(text) in history.familiarity else "novel"
 
     def _read_description(self, description: str, policy: Policy) -> ReadDescription:
@@ -587,7 +669,12 @@ def _check_top(top: int) -> None:
         raise ValueError(f"top must be at least 1, got {top}")
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """See that a torch device is there.
+
+    Raises:
+        ConfigError: If there is no such device here.
+    """
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's ways to say: unknown, or not here

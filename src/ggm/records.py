@@ -18,9 +18,10 @@ from ggm.errors import DataError
 FloatArray = npt.NDArray[np.floating[Any]]
 """Features: float32 when fresh, float16 when read from the cache."""
 
-Source = Literal["guidance", "vocabulary", "history", "novel"]
+Source = Literal["guidance", "vocabulary", "description", "history", "novel"]
 """Where a recommended hashtag comes from: it stood in the guidance; it is otherwise known
-(part of the training vocabulary or the pool); or it was coined."""
+(part of the training vocabulary or the pool); its creator wrote it, into the description or into
+earlier posts; or it was coined. The first of these that holds."""
 
 PolicyAction = Literal["removed", "merged", "renamed", "damped"]
 """What a policy did to a hashtag."""

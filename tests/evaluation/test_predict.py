@@ -16,8 +16,10 @@ from ggm.evaluation import predict as predict_module
 from ggm.evaluation.predict import RANKED, SYSTEMS, System, predict
 from ggm.evaluation.predictions import Prediction
 from ggm.features.posts import FeaturedPosts, featured_posts
+from ggm.history import History
 from ggm.ranking import RankingConfig
 from ggm.recommend import Recommender
+from ggm.scorer import MEASURES, Scorer, Weights
 from systems import HASHTAGS, random_bundle
 
 
@@ -159,3 +161,13 @@ def test_a_retriever_alone_has_some_of_the_systems(
 def test_an_unknown_system_is_refused_by_name(bundle: Bundle, posts: FeaturedPosts) -> None:
     with pytest.raises(ConfigError, match="no system 'oracle'; there are generator, recommender, retriever"):
         run(bundle, posts, "oracle")  # type: ignore[arg-type]
+
+
+def test_only_a_scorers_scores_are_said_to_be_probabilities(bundle: Bundle, posts: FeaturedPosts) -> None:
+    weights = Weights((0.0,) * len(MEASURES), (1.0,) * len(MEASURES), (0.1,) * len(MEASURES), -1.0)
+    scored = replace(bundle, scorer=Scorer(weights, weights))
+    assert all(p.probabilities for p in run(scored, posts, "recommender"))
+    histories = {posts.posts[0].id: History((("cat",),))}
+    assert not any(p.probabilities for p in run(scored, posts, "recommender", histories=histories))
+    assert not any(p.probabilities for p in run(bundle, posts, "recommender"))
+    assert not any(p.probabilities for p in run(scored, posts, "retriever"))

@@ -66,7 +66,7 @@ def test_without_an_embedder_vectors_are_needed(tmp_path: Path) -> None:
 
 
 def test_thousands_at_once_are_several_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ggm.pool.living._HASHTAGS_AT_ONCE", 10)
+    monkeypatch.setattr("ggm.pool.changing._HASHTAGS_AT_ONCE", 10)
     texts = [f"tag{chr(97 + number)}" for number in range(25)]
     with make_pool(tmp_path / "pool") as pool:
         pool.add(texts)

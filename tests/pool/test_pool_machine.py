@@ -19,7 +19,9 @@ from ggm.errors import PoolError
 from ggm.hashtags import key
 from ggm.pool import HalfLives, LivingPool
 from ggm.pool import vectors as chunked
+from ggm.pool.changing import ChangingPool
 from ggm.pool.uses import DAY_SECONDS
+from ggm.retriever import HashtagPool
 from pools import START, WIDTH, Clock, embed, observed, shipped
 
 TEXTS = ["snow", "Snow", "ICE", "ice", "rain", "日本", "Straße", "STRASSE", "fog"]
@@ -99,13 +101,18 @@ class PoolMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.twin = Twin()
 
-    @initialize(start=st.lists(texts, max_size=3, unique_by=key))
-    def begin(self, start: list[str]) -> None:
-        pool = shipped(*start)
-        self.pool = LivingPool.create(
+    def create(self, pool: HashtagPool) -> ChangingPool:
+        return LivingPool.create(
             self.root / "pool", pool, embed=embed, half_lives=HALF_LIVES, clock=self.clock
         )
-        self.follower = LivingPool.open(self.root / "pool", read_only=True, clock=self.clock)
+
+    def open(self, *, read_only: bool = False) -> ChangingPool:
+        return LivingPool.open(self.root / "pool", embed=embed, read_only=read_only, clock=self.clock)
+
+    @initialize(start=st.lists(texts, max_size=3, unique_by=key))
+    def begin(self, start: list[str]) -> None:
+        self.pool: ChangingPool = self.create(shipped(*start))
+        self.follower: ChangingPool = self.open(read_only=True)
         self.twin.hashtags = {key(text): text for text in start}
 
     @rule(added=many)
@@ -169,7 +176,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.pool.close()
-        self.pool = LivingPool.open(self.root / "pool", embed=embed, clock=self.clock)
+        self.pool = self.open()
 
     @rule()
     def compact_and_reopen(self) -> None:

@@ -28,7 +28,7 @@ from reproduction import HALF, RIGHT, SILENT, WRONG, dataset, predicted, reprodu
 HOSTILE = "<script>alert(1)</script> | <img src=x onerror=alert(2)> ![x](http://evil.example/p) `a` *b*\n# c"
 SECTIONS = (
     "claims", "table-1", "table-2", "table-3", "table-4", "table-5", "table-6", "table-7", "figure-4",
-    "figure-5", "novel", "latency", "conditions",
+    "figure-5", "novel", "latency", "calibration", "conditions",
 )  # fmt: skip
 
 
@@ -113,6 +113,24 @@ def test_what_did_not_hold_is_said() -> None:
     assert "Of 22 claims of the paper: 0 held, 0 undecided, 1 contradicted, 21 not tested." in text
 
 
+def test_calibration_is_of_what_gives_probabilities(report: Mapping[str, Any], text: str, page: str) -> None:
+    (row,) = report["calibration"]
+    assert row["system"] == "ViT-BERT sigmoid"
+    # Of each four posts: half of what is certain by half, none of two by a half and a third, cat and
+    # snowman, and a yeti; the second of each list has a third.
+    assert [(one["probability"], one["right"], one["count"]) for one in row["bins"]] == [
+        (33.33, 0.0, 40), (50.0, 50.0, 40)
+    ]  # fmt: skip
+    assert row["error"] == 16.67
+    assert row["error_low"] <= row["error"] <= row["error_high"]
+    assert (row["predictions"], row["posts"]) == (80, 40)
+    assert "| ViT-BERT sigmoid | 16.7 [16.7, " in text
+    assert "| 50.0 | 50.0 [" in text
+    assert "How often hashtags are right" in page
+    assert report_of(reproduction(GGM=[RIGHT]))["calibration"] == []
+    assert "do probabilities hold" not in markdown_of(document_of(report_of(reproduction(GGM=[RIGHT]))))
+
+
 def test_tables_are_rectangles(report: Mapping[str, Any]) -> None:
     for section in document_of(report).sections:
         for table in section.tables:
@@ -139,7 +157,7 @@ def test_the_page_is_well_formed_and_refers_to_nothing_outside(page: str) -> Non
 
 def test_the_page_has_its_plots(page: str) -> None:
     figures = [e for e in elements(page) if e.tag == "figure"]
-    assert len(figures) == 6
+    assert len(figures) == 7
     assert all(figure.find("svg").get("aria-label") for figure in figures)  # type: ignore[union-attr]
     assert "currentColor" in page
     assert "prefers-color-scheme: dark" in page

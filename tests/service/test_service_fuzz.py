@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -102,7 +103,29 @@ def test_ten_times_too_much_is_refused_and_passes(
     # At most eight are here at once, so that none waits longer than eight take, on a machine that pauses.
     assert overload.quantile(found.accepted, 0.5) < 8 * 8 / found.rate + 5
     assert overload.quantile(found.refused, 0.5) < overload.quantile(found.accepted, 0.5)
+    verdicts = overload.judged(found)
+    assert [held for words, held in verdicts if words.startswith(("nothing but", "every refusal"))] == [
+        True
+    ] * 2
     assert overload.quantile(found.recovered, 0.5) < 4 * overload.quantile(found.unloaded, 0.9) + 1
+
+
+def test_the_measurement_judges() -> None:
+    overload = benchmark("overload")
+    usual = [1.0] * 100
+
+    def judge(asked: list[tuple[int, float, str | None]], recovered: float = 1.0) -> list[bool]:
+        rows = [overload.Asked(*one) for one in asked]
+        found = overload.Measured(usual, 1.0, rows, [recovered] * 9, 1.0)
+        return [held for _, held in overload.judged(found)]
+
+    good: list[tuple[int, float, str | None]] = [(200, 1.9, None), (503, 0.1, "1")]
+    assert judge(good) == [True] * 5
+    assert judge([*good, (200, 2.1, None)]) == [False, True, True, True, True]
+    assert judge([*good, (503, 1.1, "1")]) == [True, False, True, True, True]
+    assert judge(good, 1.3) == [True, True, False, True, True]
+    assert judge([*good, (0, 0.1, None)]) == [True, True, True, False, True]
+    assert judge([*good, (429, 0.1, None)]) == [True, True, True, True, False]
 
 
 # The OpenAPI document
@@ -137,7 +160,7 @@ def test_schemathesis_finds_nothing(serve: Serving, living: LivingPool) -> None:
 
     server = serve(pool=living, requests_per_minute=1e6, recommendations_per_minute=1e6)
     schema = schemathesis.openapi.from_url(f"{server.url}openapi.json")
-    tried = 0
+    tried: Counter[tuple[str, str]] = Counter()
     for result in schema.get_all_operations():
         operation = result.ok()
 
@@ -149,12 +172,12 @@ def test_schemathesis_finds_nothing(serve: Serving, living: LivingPool) -> None:
             suppress_health_check=list(HealthCheck),
         )
         def check(case: Any) -> None:
-            nonlocal tried
-            tried += 1
+            tried[case.path, case.method.lower()] += 1
             # That a schema is kept doesn't make bytes a video, or a hashtag one of the pool.
             case.call_and_validate(excluded_checks=[checks.positive_data_acceptance])
 
         from hypothesis import given
 
         given(case=operation.as_strategy())(check)()
-    assert tried >= 10
+    document = schema.raw_schema["paths"]
+    assert set(tried) == {(path, method) for path, methods in document.items() for method in methods}

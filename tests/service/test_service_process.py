@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -18,8 +19,9 @@ import pytest
 
 from ggm.bundle import Bundle
 from ggm.pool import LivingPool
-from services import ServiceProcess, events
+from services import ServiceProcess, events, is_decoder
 
+_log = logging.getLogger(__name__)
 pytestmark = pytest.mark.timeout(900)  # busy machines start slowly
 
 
@@ -80,6 +82,7 @@ def kill_decoders(service: ServiceProcess, clips: list[Path], times: int) -> Non
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                         killed += 1
+                        _log.info("killed %d decoders; %d answers", killed, len(answered))
                 before, until = len(answered), time.monotonic() + 60
                 while len(answered) <= before:
                     assert time.monotonic() < until, "no answer within a minute of a killed decoder"
@@ -107,8 +110,12 @@ def test_a_hundred_killed_decoders_are_replaced(
         kill_decoders(service, clips, 100)
 
 
-def change_until_killed(service: ServiceProcess, number: int, seconds: float) -> dict[str, bool]:
-    """Add and remove hashtags from four threads until the service is killed; what was acknowledged."""
+def change_until_killed(service: ServiceProcess, number: int, seconds: float, clip: Path) -> dict[str, bool]:
+    """Add and remove hashtags from four threads, and send videos, until the service is killed.
+
+    Returns:
+        What was acknowledged: whether each hashtag is there.
+    """
     acknowledged: dict[str, bool] = {}
 
     def letters(value: int) -> str:
@@ -126,46 +133,69 @@ def change_until_killed(service: ServiceProcess, number: int, seconds: float) ->
                     assert answer.status_code == 200
                     acknowledged[name] = False
 
-    with ThreadPoolExecutor(4) as threads:
+    def send() -> None:
+        with suppress(httpx2.TransportError):
+            while True:
+                assert ask(service, clip).status_code in (200, 503)
+
+    with ThreadPoolExecutor(5) as threads:
         changing = [threads.submit(change, thread) for thread in range(4)]
-        while len(acknowledged) < 8:
-            time.sleep(0.01)
-        time.sleep(seconds)
-        service.process.kill()
+        changing.append(threads.submit(send))
+        try:
+            while len(acknowledged) < 8:
+                time.sleep(0.01)
+                assert not any(one.done() for one in changing), [one.exception() for one in changing]
+            time.sleep(seconds)
+            decoders = service.decoders()
+        finally:
+            service.process.kill()
         for one in changing:
             one.result()
+    until = time.monotonic() + 60
+    while any(is_decoder(pid) for pid in decoders):
+        assert time.monotonic() < until, "decoders outlived their service by a minute"
+        time.sleep(0.01)
     return acknowledged
 
 
-def kill_service(bundle: Bundle, model: Path, tmp_path: Path, times: int) -> None:
+def kill_service(
+    bundle: Bundle, model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
     draw = random.Random(0)
-    folder = tmp_path / "pool"
+    folder, uploads = tmp_path / "pool", tmp_path / "uploads"
+    uploads.mkdir()
+    monkeypatch.setenv("TMPDIR", str(uploads))  # of the services
     LivingPool.create(folder, bundle.pool).close()
     acknowledged: dict[str, bool] = {}
     for number in range(times):
         options = ("--pool", str(folder), "--per-minute", "1e6")
         with ServiceProcess(model, tmp_path / "log", *options) as service:
-            acknowledged |= change_until_killed(service, number, draw.uniform(0.0, 0.5))
+            acknowledged |= change_until_killed(service, number, draw.uniform(0.0, 0.5), clip)
+        assert len(list(uploads.glob("ggm-serve-*"))) == 1, "each service takes away what the one before left"
         with LivingPool.open(folder) as pool:
             assert {name for name, there in acknowledged.items() if (name in pool) != there} == set()
+        _log.info("killed %d times; %d changes were acknowledged", number + 1, len(acknowledged))
     with ServiceProcess(model, tmp_path / "log", "--pool", str(folder)) as service:
         found = httpx2.get(
             f"{service.url}/v1/pool", params={"limit": 1000, "prefix": "r"}, timeout=300
         ).json()
         there = {name for name, is_there in acknowledged.items() if is_there}
         assert len(there & {row["hashtag"] for row in found["hashtags"]}) == min(len(there), 1000)
+        assert ask(service, clip).status_code == 200
 
 
-def test_a_killed_service_has_lost_nothing(bundle: Bundle, tiny_bundle_dir: Path, tmp_path: Path) -> None:
-    kill_service(bundle, tiny_bundle_dir, tmp_path, 1)
+def test_a_killed_service_has_lost_nothing(
+    bundle: Bundle, tiny_bundle_dir: Path, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_service(bundle, tiny_bundle_dir, clips[2], tmp_path, monkeypatch, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_hundred_killed_services_have_lost_nothing(
-    bundle: Bundle, tiny_bundle_dir: Path, tmp_path: Path
+    bundle: Bundle, tiny_bundle_dir: Path, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_service(bundle, tiny_bundle_dir, tmp_path, 100)
+    kill_service(bundle, tiny_bundle_dir, clips[2], tmp_path, monkeypatch, 100)
 
 
 def test_two_services_dont_share_a_port_or_a_pool(tmp_path: Path, tiny_bundle_dir: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ggm.bundle import Bundle
+from ggm.errors import PoolError
 from ggm.recommend import Recommender
+from ggm.scorer import MEASURES, Scorer, Weights
 from ggm.serving.service.app import create_app
 from services import Started, events, refused, send
 
@@ -153,7 +156,15 @@ def test_what_is_no_video(client: TestClient, clips: list[Path], tmp_path: Path)
     assert "/tmp" not in message
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    refused(send(client, empty), 422, "no_video")
+    assert "is empty" in refused(send(client, empty), 422, "no_video")
+    # A file under another name is told from a text, whether it is short or long.
+    for content in (clips[0].read_bytes(), b"x" * 1_000_000):
+        answer = client.post("/v1/recommend", files={"clip": ("a.mp4", content)})
+        message = refused(answer, 422, "no_video")
+        assert message == "clip: videos are taken from the part `video` alone; send the file as that"
+    picture = tmp_path / "picture.jpg"
+    Image.new("RGB", (64, 48)).save(picture)
+    refused(send(client, picture), 422, "not_a_video")
     refused(
         client.post("/v1/recommend", data={"description": "x"}, files={"other": b"x"}), 422, "invalid_request"
     )
@@ -231,9 +242,39 @@ def test_a_batch_of_files(client: TestClient, clips: list[Path], tmp_path: Path)
     ]
     assert second["error"]["code"] == "not_a_video"
     assert set(second) == {"error"}
+    assert set(second["error"]) == {"code", "message", "request_id", "status"}
+    assert second["error"]["status"] == 422
     assert len(third["result"]["hashtags"]) == 1
     few = client.post("/v1/recommend/batch", files=files, data={"items": "[{}]"})
     assert "3 videos" in refused(few, 422, "invalid_request")
+
+
+def test_an_item_that_may_be_tried_again_says_when(
+    started: Started, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, app = started(roots=(clips[0].parent,))
+
+    def emptied(*_: object, **__: object) -> None:
+        raise PoolError("the pool is empty")
+
+    monkeypatch.setattr(app.service.recommender, "recommend_decoded", emptied)
+    body = {"items": [{"path": clips[0].name}, {"path": "nothing.mp4"}]}
+    busy, wrong = client.post("/v1/recommend/batch", json=body).json()["items"]
+    assert (busy["error"]["code"], busy["error"]["status"]) == ("pool_unavailable", 503)
+    assert busy["error"]["retry_after"] == 5
+    assert "retry_after" not in wrong["error"]
+
+
+def test_a_hashtag_of_the_description_is_said_to_be_one(bundle: Bundle, clips: list[Path]) -> None:
+    weight = tuple({"named": 5.0}.get(name, 0.0) for name in MEASURES)
+    own = Weights((0.0,) * len(MEASURES), (1.0,) * len(MEASURES), weight, 0.0)
+    with (
+        Recommender(replace(bundle, scorer=Scorer(own, own))) as recommender,
+        TestClient(create_app(recommender).asgi, base_url="http://localhost") as client,
+    ):
+        first = send(client, clips[0], description="so cold #zzyzx").json()["hashtags"][0]
+    assert (first["hashtag"], first["source"]) == ("zzyzx", "description")
+    assert (first["known"], first["novel"], first["flagged"]) == (False, False, False)
 
 
 def test_a_batch_of_paths(started: Started, clips: list[Path]) -> None:
@@ -246,6 +287,20 @@ def test_a_batch_of_paths(started: Started, clips: list[Path]) -> None:
     refused(client.post("/v1/recommend/batch", json={"items": items * 2}), 422, "too_many_videos")
     refused(client.post("/v1/recommend/batch", json={"items": []}), 422, "invalid_request")
     refused(client.post("/v1/recommend/batch", json={"items": [{"colour": 1}]}), 422, "invalid_request")
+
+
+def test_who_would_wait_too_long_is_refused(started: Started, clips: list[Path]) -> None:
+    # A video counts as a second as long as none was measured: the second may wait for one, no more.
+    client, app = started(wait_seconds=1.5)
+    queue = app.service.queue
+    with queue.take(), queue.take():
+        assert "2 videos are here already" in refused(send(client, clips[0]), 503, "queue_full")
+    assert send(client, clips[0]).status_code == 200
+    # However little may be waited, whoever comes alone has nobody to wait for.
+    impatient, app = started(wait_seconds=0.001)
+    with app.service.queue.take():
+        refused(send(impatient, clips[0]), 503, "queue_full")
+    assert send(impatient, clips[0]).status_code == 200
 
 
 def test_what_waits_is_recommended_together(started: Started, clips: list[Path]) -> None:
@@ -294,7 +349,7 @@ def test_what_waited_too_long_is_refused(started: Started, clips: list[Path]) ->
 def test_a_killed_decoding_process_is_replaced(started: Started, clips: list[Path]) -> None:
     client, app = started()
     for _ in range(3):
-        (worker,) = app.service.queue._workers._workers
+        (worker,) = app.service.queue._decoding.workers._workers
         worker.ensure_started()
         assert worker._process is not None
         os.kill(worker._process._popen.pid, signal.SIGKILL)

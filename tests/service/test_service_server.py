@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -175,6 +177,77 @@ def test_a_client_that_goes_gives_its_place_back(serve: Serving, clips: list[Pat
     with connection(server) as wire:
         wire.sendall(head("POST", "/v1/recommend", Content_Type=kind, Content_Length=str(len(body))) + body)
         assert read_answer(wire)[0] == 200
+
+
+def test_whoever_left_is_logged_as_gone(
+    serve: Serving, clips: list[Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "ggm.serve")
+    server = serve(roots=(clips[0].parent,))
+    working, left = threading.Event(), threading.Event()
+    real = server.app.service.recommender.recommend_decoded
+
+    def slowly(*given: Any, **options: Any) -> Any:
+        working.set()
+        assert left.wait(60)
+        return real(*given, **options)
+
+    monkeypatch.setattr(server.app.service.recommender, "recommend_decoded", slowly)
+    video, kind = form(clips[0].read_bytes())
+    batch = json.dumps({"items": [{"path": clips[0].name}] * 2}).encode()
+    for number, (path, body, content_type) in enumerate(
+        (
+            ("/v1/recommend", video, kind),
+            ("/v1/recommend?stream=1", video, kind),
+            ("/v1/recommend/batch", batch, "application/json"),
+        ),
+        start=1,
+    ):
+        working.clear()
+        left.clear()
+        with connection(server) as wire:
+            wire.sendall(head("POST", path, Content_Type=content_type, Content_Length=str(len(body))) + body)
+            assert working.wait(60)
+        deadline = time.monotonic() + 60
+        while len(rows := [one for one in caplog.records if one.getMessage() == "request"]) < number:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        left.set()
+        fields: dict[str, Any] = rows[-1].fields  # type: ignore[attr-defined]
+        assert (fields["status"], fields["code"]) == (408, "client_gone"), path
+    # An error among events has its own status there, and what is answered has 200.
+    bad, kind = form(b"no video" * 100)
+    for body in (bad, video):
+        with connection(server) as wire:
+            wire.sendall(
+                head(
+                    "POST",
+                    "/v1/recommend?stream=1",
+                    Content_Type=kind,
+                    Content_Length=str(len(body)),
+                    Connection="close",
+                )
+                + body
+            )
+            read_all(wire)
+    deadline = time.monotonic() + 60
+    while len(rows := [one for one in caplog.records if one.getMessage() == "request"]) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert [one.fields["status"] for one in rows[3:]] == [422, 200]  # type: ignore[attr-defined]
+
+
+def test_probes_may_ask_for_the_head_alone(serve: Serving) -> None:
+    server = serve()
+    with connection(server) as wire:
+        for path in ("/", "/healthz", "/readyz"):
+            wire.sendall(head("HEAD", path))
+        wire.sendall(head("HEAD", "/v1/limits", Connection="close"))
+        received = read_all(wire)
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+    assert received.count(b"HTTP/1.1 405") == 1
+    assert b"{" not in received
+    assert b"<html" not in received
 
 
 def test_connections_are_kept_and_piped(serve: Serving) -> None:

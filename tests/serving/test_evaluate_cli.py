@@ -14,7 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ggm.errors import BundleError, CheckpointError, ConfigError, DataError
-from ggm.evaluation.predictions import read_predictions, write_predictions
+from ggm.evaluation.predictions import Prediction, read_predictions, write_predictions
 from ggm.serving import cli
 from ggm.serving.evaluate_cli import evaluate_command, score_command
 from systems import HASHTAGS
@@ -71,6 +71,22 @@ def test_every_system_is_predicted_and_scored(evaluated: Path) -> None:
     assert "dog" not in HASHTAGS
     assert popular["recall_at"]["100"]["mean"] == 0.75
     assert (evaluated / "scores.md").read_text().count("| popular | 2 | 2 |") == 1
+
+
+def test_scores_that_are_taken_for_probabilities(tmp_path: Path) -> None:
+    path = tmp_path / "plain.jsonl"
+    write_predictions(path, [Prediction("1", "plain", ("cat", "dog"), (0.9, 0.2), ("cat", "sun"))])
+    assert "calibration" not in succeed("score", path)
+    shown = succeed("score", path, "--calibration")
+    assert "15.0 [15.0, 15.0]" in shown
+    assert "plain: how often hashtags are right, by their probability" in shown
+    assert shown.splitlines()[-1].split() == ["90.0", "100.0", "[100.0,", "100.0]", "1"]
+    document = json.loads(succeed("score", path, "--calibration", "--json"))
+    (scores,) = document["scores"]
+    assert [one["count"] for one in scores["calibration"]["bins"]] == [1, 1]
+    write_predictions(path, [Prediction("1", "plain", ("cat",), (1.5,), ("cat",))])
+    with pytest.raises(DataError, match="probability that isn't from 0 to 1"):
+        raise call("score", path, "--calibration").exception or AssertionError
 
 
 def test_it_goes_on_where_it_was_left_and_scoring_needs_no_model(

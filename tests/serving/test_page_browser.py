@@ -225,7 +225,7 @@ def test_where_each_hashtag_comes_from(page: Any, stand_in: StandIn) -> None:
     assert len(set(colours)) == 3
     why = chip.get_by_role("button", name="Why #MorningCupOfCoffee")
     why.click()
-    expect(chip.locator(".why")).to_contain_text("the model coined it, or you wrote it")
+    expect(chip.locator(".why")).to_contain_text("the model coined it")
     expect(chip.locator(".near")).to_have_text("#coffee (0.43), #beverage (0.41)")
     why.click()
     expect(chip.locator(".why")).to_be_hidden()

@@ -250,3 +250,52 @@ def test_a_pool_begins_with_the_starter(run: Run, tmp_path: Path, tiny_bundle_di
         assert pool.settings.reserve_discount == 0.15
         assert set(map(key, pool.hashtags)) == words
         assert "gorillalover" not in pool
+
+
+def test_a_pool_in_milvus_is_used_the_same(
+    run: Run, pool: Path, tmp_path: Path, tiny_bundle_dir: Path, clips: list[Path]
+) -> None:
+    pytest.importorskip("pymilvus")
+    shared, model = f"milvus:{tmp_path}/shared.db", ("--model", tiny_bundle_dir)
+    run("pool", "alias", pool, HASHTAGS[0], "othername")
+    status, out, err = run("pool", "migrate", pool, shared)
+    assert (status, out, err) == (0, f"pool: {shared} ({len(HASHTAGS)} hashtags)\n", "")
+    status, out, err = run("pool", "add", shared, "tabbycat", "#StandingDesk", *model)
+    assert (status, out, err) == (0, "added: 2; the pool has 10 hashtags\n", "")
+    status, out, _ = run("pool", "remove", shared, "standingdesk")
+    assert (status, out) == (0, "removed; the pool has 9 hashtags\n")
+    status, out, _ = run("pool", "alias", shared, "tabbycat", "tabby")
+    assert (status, out) == (0, "tabbycat: also tabby\n")
+    status, out, _ = run("pool", "search", shared, "tab", "--prefix", "--json")
+    assert (status, json.loads(out)["hashtag"]) == (0, "tabbycat")
+    status, out, _ = run("pool", "search", shared, "tabbycat", "--top", "1", "--json", *model)
+    assert (status, json.loads(out)["hashtag"]) == (0, "tabbycat")
+    posts = write_posts(tmp_path / "posts.jsonl")
+    status, out, _ = run("pool", "trend", shared, "--from", posts, *model)
+    assert status == 0
+    assert "new in the pool: #CoinedNow" in out
+    assert run("pool", "compact", shared)[0] == 0
+    status, out, _ = run("pool", "info", shared, "--json")
+    assert (json.loads(out)["hashtags"], json.loads(out)["aliases"]) == (10, 2)
+    assert run("pool", "migrate", shared, tmp_path / "back")[0] == 0
+    assert hashtags(tmp_path / "back") == (*HASHTAGS, "tabbycat", "CoinedNow")
+    run("pool", "remove", shared, *HASHTAGS[:6])
+    status, out, err = run("recommend", clips[0], "--pool", shared, *model, "--json")
+    assert (status, err) == (0, "")
+    left = {*HASHTAGS[6:], "tabbycat", "CoinedNow"}
+    assert {hit["text"] for hit in json.loads(out)["guidance"]} == left  # the four that are asked for
+    status, _, err = run("pool", "migrate", pool, shared)
+    assert (status, "there is a pool already" in err) == (1, True)
+    status, _, err = run("recommend", clips[0], "--pool", "milvus:shared")
+    assert (status, "ends with .db" in err) == (1, True)
+
+
+def test_a_pool_begins_in_milvus(run: Run, tmp_path: Path, tiny_bundle_dir: Path) -> None:
+    pytest.importorskip("pymilvus")
+    where = f"milvus:{tmp_path}/shared.db#drama"
+    status, out, err = run("pool", "init", where, "--model", tiny_bundle_dir, "--index", "hnsw")
+    assert (status, out, err) == (0, f"pool: {where} ({len(HASHTAGS)} hashtags)\n", "")
+    status, _, err = run("pool", "init", f"{where}2", "--model", tiny_bundle_dir, "--index", "ivf")
+    assert (status, "the index must be flat or hnsw" in err) == (1, True)
+    status, _, err = run("pool", "info", f"{where}2")
+    assert (status, "no pool there" in err) == (1, True)

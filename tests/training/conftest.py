@@ -86,7 +86,7 @@ def train(
     return data
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe() -> Recipe:
     """Everything tiny and quick; change single settings with `dataclasses.replace`."""
     quick = OptimiserSettings(learning_rate=1e-2, batch_size=12, max_steps=12, warmup_steps=1)

@@ -22,14 +22,15 @@ from ggm.training.recipes import CheckpointSettings, Recipe
 from ggm.training.runs import run_classifier, run_retriever
 from recipe_files import toml
 
+CONFIG = Path(__file__).parents[2] / "recipes" / "accelerate-8xa100.yaml"
+
 
 def launch(*arguments: object) -> None:
-    """``accelerate launch`` with two processes, kept on the CPU."""
+    """``accelerate launch`` by the shipped file, but with two processes, kept on the CPU."""
     environment = {**os.environ, "PYTHONPATH": str(Path(ggm.__file__).parents[1])}
     environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--main_process_port", "0"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)]
+    command += ["--num_processes", "2", "--dynamo_backend", "no", "--main_process_port", "0"]
     result = subprocess.run(
         [*command, "-m", "ggm", *map(str, arguments)],
         env=environment,
@@ -39,6 +40,37 @@ def launch(*arguments: object) -> None:
         timeout=300,
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_accelerate_reads_the_shipped_file() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
+    config = load_config_from_file(str(CONFIG))
+    assert (config.num_processes, config.num_machines, config.mixed_precision) == (8, 1, "no")
+    line = ["--config_file", str(CONFIG), "-m", "ggm", "train", "retriever"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(line))
+    assert (arguments.multi_gpu, arguments.num_processes, arguments.main_process_port) == (True, 8, 29500)
+    more = ["--num_machines", "2", "--num_processes", "16", "--machine_rank", "1"]
+    more += ["--main_process_ip", "10.0.0.1"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args([*more, *line]))
+    assert (arguments.num_machines, arguments.num_processes, arguments.machine_rank) == (2, 16, 1)
+
+
+def test_work_that_is_done_once_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ggm.training.trainer import gathered, num_local_processes, share_of
+
+    assert share_of("abcdefg") == "abcdefg"
+    assert gathered({"a": 1}) == [{"a": 1}]
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    shares = []
+    for rank in "012":
+        monkeypatch.setenv("RANK", rank)
+        shares.append(share_of("abcdefg"))
+    assert shares == ["adg", "be", "cf"]
+    assert num_local_processes() == 3
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert num_local_processes() == 2
 
 
 def losses(out: Path, stage: str) -> list[float]:
@@ -116,6 +148,10 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(
     assert written.count("best") == 1
     assert not list((two / "all.log").rglob("checkpoint-*"))
     assert len(list((two / "all.log").rglob("events*"))) == 1
+    if not all_learn:  # both processes have written files, each with the features of its share
+        caches = tmp_path / "cache", two / "cache"
+        files = [len(list(cache.glob("*/pooled/*.safetensors"))) for cache in caches]
+        assert files[1] > files[0]
 
 
 @pytest.mark.timeout(600)

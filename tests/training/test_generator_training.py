@@ -121,6 +121,28 @@ def test_descriptions_are_left_out_at_the_stated_rate(
     assert descriptions[""] / 300 == pytest.approx(rate, abs=0.07)
 
 
+def test_a_post_whose_description_is_left_out_has_the_guidance_of_its_video(
+    train: FeaturedPosts, extractor: FeatureExtractor
+) -> None:
+    silent = Guidance((Hit("fog", 0.9), Hit("sun", 0.8)))
+    collate = GenerationCollator(
+        train,
+        [GUIDANCE] * len(train),
+        new_generator(extractor),
+        silent=[silent] * len(train),
+        recipe=GeneratorRecipe(description_drop=0.5, gold_drop=0.0),
+        seed=0,
+    )
+    listener = Listener(collate.texts.layout)
+    collate.texts.layout = listener  # type: ignore[assignment]
+    for position in range(100):
+        collate(at([0], position))
+    assert Counter(listener.inputs).keys() == {
+        (train.posts[0].description, GUIDANCE.texts),
+        ("", silent.texts),
+    }
+
+
 def test_draws_follow_the_seed(train: FeaturedPosts, extractor: FeatureExtractor) -> None:
     heard = []
     for seed in (0, 0, 1):

@@ -8,13 +8,15 @@ import pytest
 
 from ggm.errors import DataError
 from ggm.records import Guidance, Hit, Post
-from ggm.training.guidance import KEPT, read_guidance, write_guidance_file
+from ggm.training.guidance import KEPT, PostGuidance, read_guidance, write_guidance_file
 
 POSTS = [Post(str(number), Path("v.mp4"), "", ("cat",)) for number in range(3)]
 FOUND = [
-    Guidance((Hit("cat", 0.1 + 0.2), Hit("naïve", 0.25))),
-    Guidance(),
-    Guidance((Hit("dog", -1e-9), Hit("sun", -0.5))),
+    PostGuidance.of_video(Guidance((Hit("cat", 0.1 + 0.2), Hit("naïve", 0.25)))),
+    PostGuidance.of_video(Guidance()),
+    PostGuidance(
+        Guidance((Hit("dog", -1e-9), Hit("sun", -0.5))), Guidance((Hit("fog", 0.5), Hit("dog", 0.25)))
+    ),
 ]
 
 
@@ -29,7 +31,9 @@ def test_what_is_read_is_what_was_written(path: Path) -> None:
 
 
 def test_fewer_hashtags_and_other_posts_in_another_order(path: Path) -> None:
-    assert [found.texts for found in read_guidance(path, POSTS[::-2], top_k=1)] == [("dog",), ("cat",)]
+    found = read_guidance(path, POSTS[::-2], top_k=1)
+    assert [one.described.texts for one in found] == [("dog",), ("cat",)]
+    assert [one.silent.texts for one in found] == [("fog",), ("cat",)]
 
 
 def test_more_than_are_kept_are_refused(path: Path) -> None:

@@ -16,9 +16,9 @@ import ggm.training.retriever as retriever_training
 from ggm.errors import DataError
 from ggm.features.extract import FeatureExtractor
 from ggm.features.posts import FeaturedPosts, PooledFeatures, StoredPooled, pooled_chunks
-from ggm.records import Guidance
 from ggm.retriever.loss import false_negative_mask
 from ggm.retriever.model import Retriever
+from ggm.training.guidance import PostGuidance
 from ggm.training.pairs import PairDraws
 from ggm.training.recipes import Recipe, RetrieverRecipe
 from ggm.training.retriever import (
@@ -65,9 +65,9 @@ def trained(
     )
 
 
-def recall(guidance: list[Guidance], data: FeaturedPosts, k: int) -> float:
+def recall(guidance: list[PostGuidance], data: FeaturedPosts, k: int) -> float:
     shares = [
-        len({*post.hashtags} & {*found.texts[:k]}) / len(post.hashtags)
+        len({*post.hashtags} & {*found.described.texts[:k]}) / len(post.hashtags)
         for post, found in zip(data.posts, guidance, strict=True)
     ]
     return sum(shares) / len(shares)
@@ -237,8 +237,27 @@ def test_guidance_in_chunks_is_the_same(
     pool = build_pool(list(vocabulary_of(train.posts)), model, extractor)
     whole = guidance_for(train, model, pool, top_k=3)
     parts = guidance_for(train, model, pool, top_k=3, chunk=5)
-    assert [found.texts for found in whole] == [found.texts for found in parts]
-    assert all(len(found) == 3 for found in whole)
+    assert [found.described.texts for found in whole] == [found.described.texts for found in parts]
+    assert all(len(found.described) == 3 for found in whole)
+
+
+def test_descriptions_have_a_part_in_the_guidance_of_posts_that_have_one(
+    train: FeaturedPosts, extractor: FeatureExtractor, recipe: Recipe, tmp_path: Path
+) -> None:
+    retriever, _ = trained(train, extractor, recipe.retriever, tmp_path)
+    hashtags = list(vocabulary_of(train.posts))
+    pool = build_pool(hashtags, retriever, extractor)
+    texts = ["", *(post.hashtags[0] for post in train.posts[1:])]
+    posts = tuple(replace(post, description=text) for post, text in zip(train.posts, texts, strict=True))
+    data = replace(train, posts=posts)
+    plain = guidance_for(data, retriever, pool, top_k=3)
+    assert all(found.described == found.silent for found in plain)
+    joined = guidance_for(
+        data, retriever, pool, top_k=3, extractor=extractor, description_weight=1000.0, chunk=5
+    )
+    assert [found.silent for found in joined] == [found.silent for found in plain]
+    assert joined[0].described == joined[0].silent
+    assert [found.described.texts[0] for found in joined[1:]] == texts[1:]  # a text is closest to itself
 
 
 def test_cross_fitted_guidance_is_of_retrievers_that_did_not_see_the_post(
@@ -259,13 +278,13 @@ def test_cross_fitted_guidance_is_of_retrievers_that_did_not_see_the_post(
 
     def spy_guidance(
         data: FeaturedPosts, model: Retriever, *args: object, **settings: object
-    ) -> list[Guidance]:
+    ) -> list[PostGuidance]:
         found = real_guidance(data, model, *args, **settings)  # type: ignore[arg-type]
         guided_by.extend((post.id, model.fingerprint("")) for post in data.posts)
         answers.update({post.id: hits for post, hits in zip(data.posts, found, strict=True)})
         return found
 
-    answers: dict[str, Guidance] = {}
+    answers: dict[str, PostGuidance] = {}
     monkeypatch.setattr(retriever_training, "train_retriever", spy_train)
     monkeypatch.setattr(retriever_training, "guidance_for", spy_guidance)
     guidance = cross_fitted_guidance(

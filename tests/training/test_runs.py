@@ -24,6 +24,7 @@ from ggm.recommend import Recommender
 from ggm.records import Guidance, Post
 from ggm.training.dataset import Features, open_features
 from ggm.training.generator_runs import run_generator
+from ggm.training.guidance import PostGuidance
 from ggm.training.recipes import CheckpointSettings, Recipe
 from ggm.training.runs import run_classifier, run_retriever
 
@@ -134,11 +135,12 @@ class GuidanceSpy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.guidance: list[Guidance] = []
+        self.silent: list[Guidance] | None = None
         self.real = generator_runs.GenerationCollator
         monkeypatch.setattr(generator_runs, "GenerationCollator", self)
 
     def __call__(self, data: FeaturedPosts, guidance: list[Guidance], *args: Any, **named: Any) -> Any:
-        self.guidance = guidance
+        self.guidance, self.silent = guidance, named["silent"]
         return self.real(data, guidance, *args, **named)
 
 
@@ -155,7 +157,7 @@ def test_guidance_in_training_comes_from_where_the_recipe_says(
     fitted: list[dict[str, Any]] = []
     real = generator_runs.cross_fitted_guidance
 
-    def spy(*args: Any, **named: Any) -> list[Guidance]:
+    def spy(*args: Any, **named: Any) -> list[PostGuidance]:
         fitted.append(named)
         return real(*args, **named)
 
@@ -186,6 +188,39 @@ def test_guidance_in_training_comes_from_where_the_recipe_says(
     assert [(call["folds"], call["top_k"]) for call in fitted] == (
         [(2, 3)] if source == "cross_fitted" else []
     )
+
+
+def test_a_system_of_two_queries_asks_with_both_in_training_and_after(
+    quick: Recipe,
+    tiny_dataset: Path,
+    tmp_path: Path,
+    cache: Path,
+    retriever: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = GuidanceSpy(monkeypatch)
+    settings = replace(quick.generator, guidance="retriever", top_k=3, description_weight=2.0)
+    out = tmp_path / "out"
+    run_generator(replace(quick, generator=settings), tiny_dataset, out, retriever=retriever, cache=cache)
+    bundle = load_bundle(out)
+    posts = open_features(tiny_dataset, bundle.extractor, cache=cache).split("train")
+    features = [posts.features(index) for index in range(len(posts))]
+    descriptions = [post.description for post in posts.posts]
+    assert bundle.generator is not None
+    assert bundle.generator.config.description_weight == 2.0
+    with_texts, alone = bundle.guide(features, descriptions), bundle.guide(features)
+    assert [found.texts for found in with_texts] == [found.texts for found in heard.guidance]
+    assert heard.silent is not None
+    assert [found.texts for found in alone] == [found.texts for found in heard.silent]
+    assert with_texts != alone
+    assert bundle.guide(features, [""] * len(features)) == alone
+    test = open_features(tiny_dataset, bundle.extractor, cache=cache).split("test")
+    asked = bundle.guide(
+        [test.features(index) for index in range(len(test))], [post.description for post in test.posts]
+    )
+    for system in ("generator", "recommender"):
+        guided = [one.guidance for one in predict(bundle, test, system=system)]
+        assert guided == [found.texts for found in asked]
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,16 @@ def find_bundle(name_or_dir: Path | str) -> Path:
     )
 
 
+def bundle_fingerprint(name_or_dir: Path | str) -> str:
+    """The SHA-256 of what a bundle says of itself, in which those of its files are.
+
+    Raises:
+        BundleError: If there is no such bundle, or a file of it is missing or changed.
+    """
+    manifest = read_manifest(find_bundle(name_or_dir))
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What a bundle says of itself, once all its files are found to be as they were written.
 

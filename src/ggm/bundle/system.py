@@ -26,6 +26,7 @@ from ggm.records import Guidance, Hit, VideoFeatures
 from ggm.retriever.classifier import HashtagClassifier
 from ggm.retriever.model import Retriever
 from ggm.retriever.pool import HashtagPool, Pool
+from ggm.retriever.queries import with_descriptions
 from ggm.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -116,8 +117,20 @@ class Bundle:
         pretrained = torch.from_numpy(self.extractor.embed_descriptions(descriptions))
         return self.retriever.embed_hashtags(pretrained.to(device_of(self.retriever))).cpu().numpy()
 
-    def guide(self, features: Sequence[VideoFeatures], *, top_k: int | None = None) -> list[Guidance]:
+    def guide(
+        self,
+        features: Sequence[VideoFeatures],
+        descriptions: Sequence[str] | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> list[Guidance]:
         """The pool hashtags closest to each video (paper, equation 2), or those that a classifier names.
+
+        Args:
+            features: Of the videos.
+            descriptions: Asked with too, where the generator was trained so (see
+                `GeneratorConfig.description_weight`); by default, and where empty, the video alone.
+            top_k: How many; by default as many as the generator reads.
 
         Raises:
             PoolError: If the pool is empty.
@@ -128,7 +141,25 @@ class Bundle:
             return [Guidance()] * len(features)
         if self.classifier is not None:
             return self._classify(self.classifier, features, top_k)
-        return [Guidance(hits) for hits in self.pool.search_many(self.embed_videos(features), top_k)]
+        asked = self.ask(features, descriptions)
+        return [Guidance(hits) for hits in self.pool.search_many(asked, top_k)]
+
+    def ask(
+        self, features: Sequence[VideoFeatures], descriptions: Sequence[str] | None = None
+    ) -> NDArray[np.float32]:
+        """What the pool is asked for each post: the videos' vectors, joined by descriptions as in `guide`."""
+        videos = self.embed_videos(features)
+        weight = self.generator.config.description_weight if self.generator else 0.0
+        return self.queries(videos, descriptions, weight=weight) if weight and descriptions else videos
+
+    def queries(
+        self, videos: NDArray[np.float32], descriptions: Sequence[str], *, weight: float
+    ) -> NDArray[np.float32]:
+        """Videos' vectors joined by their descriptions'; see `with_descriptions`."""
+        texts = np.zeros_like(videos)
+        if rows := [row for row, text in enumerate(descriptions) if text.strip()]:
+            texts[rows] = self.embed_descriptions([descriptions[row] for row in rows])
+        return with_descriptions(videos, texts, weight=weight)
 
     @torch.inference_mode()
     def _classify(

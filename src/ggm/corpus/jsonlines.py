@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ggm.corpus.atomic import replacing
-from ggm.corpus.rows import Problem, RawRow, RowError
+from ggm.corpus.rows import Place, Problem, RawRow, RowError
 from ggm.errors import DataError
 
 MAX_LINE_BYTES = 16 * 1024**2
@@ -21,7 +21,17 @@ _BLOCK_BYTES = 1024**2
 
 
 def read_rows(path: Path) -> Iterator[RawRow]:
-    """Reads rows; lines of white space are passed over.
+    """Does what `read_placed_rows` does from the beginning, without the places.
+
+    Raises:
+        DataError: If the file can't be read, or is something else.
+    """
+    for row, _ in read_placed_rows(path):
+        yield row
+
+
+def read_placed_rows(path: Path, start: Place | None = None) -> Iterator[tuple[RawRow, Place]]:
+    """Reads rows, each with the place behind it; lines of white space are passed over.
 
     Bytes that aren't UTF-8, and a line that is no JSON or too long, spoil their row only.
 
@@ -30,22 +40,26 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     """
     try:
         with path.open("rb") as file:
-            yield from rows_of(file, path)
+            start = start or Place()
+            file.seek(start.offset)
+            for row in rows_of(file, path, first=start.row + 1):
+                yield row, Place(row.number, file.tell())
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
-def rows_of(file: BinaryIO, name: Path | str) -> Iterator[RawRow]:
+def rows_of(file: BinaryIO, name: Path | str, *, first: int = 1) -> Iterator[RawRow]:
     """Reads the rows of an open file, such as standard input, as `read_rows` does.
 
     Args:
         file: Each line is taken when its turn comes.
         name: What to call it in errors.
+        first: Number of the line that comes next.
 
     Raises:
         DataError: If it is something else than JSON Lines.
     """
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(_lines(file), start=first):
         if number == 1:
             if line.startswith(_PARQUET_MAGIC):
                 raise DataError(f"{name}: is a Parquet file; give its name the suffix .parquet")

@@ -18,7 +18,7 @@ from typing import Any
 
 from ggm.corpus import jsonlines, parquet
 from ggm.corpus.jsonlines import write_json, write_json_lines
-from ggm.corpus.rows import BadRow, Problem, RawRow, RowError, to_rows
+from ggm.corpus.rows import BadRow, Clip, Place, Problem, RawRow, RowError, to_rows
 from ggm.errors import DataError
 from ggm.records import Post
 from ggm.scenes import SCENES_KEY
@@ -28,7 +28,9 @@ __all__ = [
     "MANIFEST_NAMES",
     "METADATA_NAME",
     "BadRow",
+    "Clip",
     "Dataset",
+    "Place",
     "claim_folder",
     "count_rows",
     "derive_metadata",
@@ -37,6 +39,7 @@ __all__ = [
     "manifest_name_like",
     "read_manifest",
     "read_metadata",
+    "read_placed_rows",
     "read_raw_rows",
     "write_json",
     "write_json_lines",
@@ -211,6 +214,24 @@ def read_raw_rows(path: Path) -> Iterator[RawRow]:
         MissingDependencyError: If it is Parquet and pyarrow isn't installed.
     """
     return parquet.read_rows(path) if _is_parquet(path) else jsonlines.read_rows(path)
+
+
+def read_placed_rows(path: Path, start: Place | None = None) -> Iterator[tuple[RawRow, Place]]:
+    """Does what `read_raw_rows` does, each row with the place behind it, where another call can go on.
+
+    Hashtags may be missing; see `RawRow.clip`.
+
+    Args:
+        path: The manifest.
+        start: Where to begin, as another call gave it; at the first row by default.
+
+    Raises:
+        DataError: If the manifest can't be read.
+        MissingDependencyError: If it is Parquet and pyarrow isn't installed.
+    """
+    if _is_parquet(path):
+        return parquet.read_placed_rows(path, start)
+    return jsonlines.read_placed_rows(path, start)
 
 
 def write_manifest(posts: Iterable[Post], path: Path | str, *, root: Path | None = None) -> int:

@@ -1,7 +1,7 @@
 """Parquet: the rows of a manifest as columns, read and written in batches. The only user of pyarrow.
 
-Columns are strings, and lists of strings for the hashtags; strings may be dictionary-encoded, as
-pandas writes categories.
+A manifest's columns are strings, and lists of strings for the hashtags; strings may be
+dictionary-encoded, as pandas writes categories. Other tables say of what their columns are.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ggm.corpus.atomic import replacing
-from ggm.corpus.rows import FIELDS, Problem, RawRow, RowError
+from ggm.corpus.rows import FIELDS, Place, Problem, RawRow, RowError
 from ggm.errors import DataError, MissingDependencyError
 
-_REQUIRED = ("id", "video", "hashtags")
+Column = Literal["integer", "string", "strings", "numbers"]
+"""Of what a column is: one value a row, or a list of them."""
+
+_CLIP = ("id", "video")
 _READ_ROWS = 512
 _WRITTEN_ROWS = 16_384  # a row group: some megabytes, which a reader holds
 _BUFFER_BYTES = 1024**2
@@ -33,13 +36,48 @@ def read_rows(path: Path) -> Iterator[RawRow]:
         DataError: If the file can't be read, is damaged, or has other columns than a manifest has.
         MissingDependencyError: If pyarrow isn't installed.
     """
+    for row, _ in _read(path, Place(), required=(*_CLIP, "hashtags")):
+        yield row
+
+
+def read_placed_rows(path: Path, start: Place | None = None) -> Iterator[tuple[RawRow, Place]]:
+    """Does what `read_rows` does, each row with the place behind it; hashtags may be missing.
+
+    Args:
+        path: The file.
+        start: Where to go on; row groups before it are not read.
+
+    Raises:
+        DataError: As for `read_rows`.
+        MissingDependencyError: If pyarrow isn't installed.
+    """
+    return _read(path, start or Place(), required=_CLIP)
+
+
+def _read(path: Path, start: Place, *, required: tuple[str, ...]) -> Iterator[tuple[RawRow, Place]]:
     with _opened(path) as file:
-        columns = _check_columns(path, file.schema_arrow)
-        number = 0
-        for batch in file.iter_batches(batch_size=_READ_ROWS, columns=columns, use_threads=False):
-            for value, error in _values(batch):
+        columns = _check_columns(path, file.schema_arrow, required)
+        groups, number = _groups_from(file, start.row)
+        reading = file.iter_batches(
+            batch_size=_READ_ROWS, row_groups=groups, columns=columns, use_threads=False
+        )
+        for batch in reading:
+            skipped = min(max(0, start.row - number), batch.num_rows)
+            number += skipped
+            for value, error in _values(batch.slice(skipped)):
                 number += 1
-                yield RawRow(number, value, error=error)
+                yield RawRow(number, value, error=error), Place(number)
+
+
+def _groups_from(file: Any, row: int) -> tuple[list[int], int]:
+    """The row groups from that on that holds a row, and how many rows come before them."""
+    before = 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if before + rows > row:
+            return list(range(group, file.num_row_groups)), before
+        before += rows
+    return [], before
 
 
 def count_rows(path: Path) -> int:
@@ -54,7 +92,7 @@ def count_rows(path: Path) -> int:
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """Writes rows, whole or not at all; returns how many.
+    """Writes the rows of a manifest, whole or not at all; returns how many.
 
     Args:
         rows: As `ggm.corpus.rows.to_rows` gives them.
@@ -64,10 +102,29 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
         DataError: If the file can't be written.
         MissingDependencyError: If pyarrow isn't installed.
     """
+    return write_table(rows, path, {name: "strings" if name == "hashtags" else "string" for name in FIELDS})
+
+
+def write_table(rows: Iterable[Mapping[str, Any]], path: Path, columns: Mapping[str, Column]) -> int:
+    """Writes rows of any columns, whole or not at all; returns how many.
+
+    Args:
+        rows: Values by the column's name; what is missing is null.
+        path: Replaced if it exists.
+        columns: Of what each is.
+
+    Raises:
+        DataError: If the file can't be written.
+        MissingDependencyError: If pyarrow isn't installed.
+    """
     arrow, parquet = _libraries()
-    schema = arrow.schema(
-        [(name, arrow.list_(arrow.string()) if name == "hashtags" else arrow.string()) for name in FIELDS]
-    )
+    kinds = {
+        "integer": arrow.int64(),
+        "string": arrow.string(),
+        "strings": arrow.list_(arrow.string()),
+        "numbers": arrow.list_(arrow.float64()),
+    }
+    schema = arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
     count, rows = 0, iter(rows)
     with (
         replacing(path) as partial,
@@ -105,7 +162,7 @@ def _libraries() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _check_columns(path: Path, schema: Any) -> list[str]:
+def _check_columns(path: Path, schema: Any, required: tuple[str, ...]) -> list[str]:
     """The columns that are read."""
     columns = [name for name in schema.names if not _PANDAS_INDEX.fullmatch(name)]
     known = ", ".join(sorted(FIELDS))
@@ -119,7 +176,7 @@ def _check_columns(path: Path, schema: Any) -> list[str]:
             raise DataError(f"{path}: the column hashtags must hold lists of strings, not {kind}")
         if name != "hashtags" and not _is_string(kind):
             raise DataError(f"{path}: the column {name} must hold strings, not {kind}; convert it")
-    for name in _REQUIRED:
+    for name in required:
         if name not in columns:
             raise DataError(f"{path}: no column {name!r}; columns are {known}")
     return columns

@@ -67,6 +67,34 @@ class RowError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """A post without its hashtags: a video that has none yet, or whose own don't matter.
+
+    Args:
+        id: Unique within its manifest.
+        video: Path of the video file.
+        description: What the creator wrote; may be empty.
+    """
+
+    id: str
+    video: Path
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a manifest reading can go on.
+
+    Args:
+        row: How many rows come before it; in JSON Lines, lines.
+        offset: How many bytes do, where the format is read by them.
+    """
+
+    row: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RawRow:
     """A row as a format's reader gives it.
 
@@ -81,6 +109,16 @@ class RawRow:
     value: object = None
     source: str | None = None
     error: RowError | None = None
+
+    def clip(self, folder: Path) -> Clip:
+        """The video it names, whether or not its hashtags are any good; see `parse_clip`.
+
+        Raises:
+            RowError: If it names none.
+        """
+        if self.error is not None:
+            raise self.error
+        return parse_clip(self.value, folder)
 
     @property
     def text(self) -> str:
@@ -117,6 +155,23 @@ def parse_row(row: object, folder: Path) -> Post:
     Raises:
         RowError: If a field is unknown, missing or of the wrong kind, or there is no hashtag.
     """
+    clip = parse_clip(row, folder)
+    assert isinstance(row, dict)  # parse_clip saw to it
+    author, split = (sys.intern(_string(row, name)) or None for name in ("author", "split"))  # they recur
+    created_at = _string(row, "created_at") or None
+    return Post(clip.id, clip.video, clip.description, _hashtags(row), author, created_at, split)
+
+
+def parse_clip(row: object, folder: Path) -> Clip:
+    """What a row says of its video; its hashtags are not looked at.
+
+    Args:
+        row: A JSON value; an object is expected.
+        folder: From where relative video paths lead.
+
+    Raises:
+        RowError: If a field is unknown, or id, video or description is missing or of the wrong kind.
+    """
     if not isinstance(row, dict):
         raise RowError(Problem.NOT_JSON, f"an object is expected, got {type(row).__name__}")
     if not _KNOWN.issuperset(row):
@@ -127,10 +182,7 @@ def parse_row(row: object, folder: Path) -> Post:
     # The strings of a row that stands for another dataset's export may hold numbers; ids often do.
     id_ = _string(row, "id", required=True)
     video = _string(row, "video", required=True)
-    description = _string(row, "description")
-    author, split = (sys.intern(_string(row, name)) or None for name in ("author", "split"))  # they recur
-    created_at = _string(row, "created_at") or None
-    return Post(id_, folder / video, description, _hashtags(row), author, created_at, split)
+    return Clip(id_, folder / video, _string(row, "description"))
 
 
 def row_id(row: object) -> str | None:

@@ -8,7 +8,7 @@ such as a share or the F1 of mean precision and mean recall, is computed anew in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,45 @@ def bootstrap_f1_of_means(
     both = _precision_and_recall(precision, recall)  # (posts, 2)
     low, high = _ends(_harmonic(_resampled_means(both, num_resamples, seed)), confidence)
     return Interval(float(_harmonic(both.mean(axis=0))), low, high, len(both))
+
+
+def bootstrap_statistic(
+    values: npt.ArrayLike,
+    statistic: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Interval]:
+    """Whatever is computed from the means of several columns, with intervals.
+
+    Args:
+        values: (posts, columns), finite.
+        statistic: (draws, columns) of means to (draws, figures). A figure may be nan in draws that
+            don't have it; its interval is of the others, and nan if there is none.
+        num_resamples: See `bootstrap_mean`.
+        confidence: See `bootstrap_mean`.
+        seed: See `bootstrap_mean`.
+
+    Returns:
+        An interval a figure.
+
+    Raises:
+        ValueError: If there is no post, a value isn't finite, or an argument is out of range.
+    """
+    columns = np.asarray(values, np.float64)
+    if columns.ndim != 2 or not len(columns) or not np.isfinite(columns).all():
+        raise ValueError(
+            f"values must be finite, (posts, columns), of at least one post; got {columns.shape}"
+        )
+    whole = statistic(columns.mean(axis=0)[None])[0]
+    drawn = statistic(_resampled_means(columns, num_resamples, seed))  # (draws, figures)
+    found = []
+    for mean, column in zip(whole.tolist(), drawn.T, strict=True):
+        known = column[~np.isnan(column)]
+        low, high = _ends(known if known.size else np.array([np.nan]), confidence)
+        found.append(Interval(mean, low, high, len(columns)))
+    return found
 
 
 def paired_bootstrap(

@@ -101,6 +101,8 @@ def predict(
                 scores=tuple(score for _, score in hashtags),
                 reference=post.hashtags,
                 guidance=found.texts,
+                # What a creator's history does to them was not fitted.
+                probabilities=system == "recommender" and bundle.scorer is not None and histories is None,
             )
         if progress:
             progress(rows[-1] + 1, len(data))
@@ -118,15 +120,15 @@ def _rank_batch(
     histories: list[History] | None,
 ) -> tuple[list[Ranking], list[Guidance]]:
     features = [data.features(row) for row in rows]
+    descriptions = ["" if without_descriptions else data.posts[row].description for row in rows]
     if system in ("retriever", "pretrained-retriever"):
-        guidance = bundle.guide(features, top_k=RANKED)
+        guidance = bundle.guide(features, descriptions, top_k=RANKED)
         if histories is not None:
             measured = with_history(bundle, features, guidance, histories)
             pairs = zip(measured, histories, strict=True)
             return [tuple(preferred_hits(hits, past)[:RANKED]) for hits, past in pairs], guidance
         return [tuple((hit.text, hit.similarity) for hit in found.hits) for found in guidance], guidance
-    guidance = bundle.guide(features)
-    descriptions = ["" if without_descriptions else data.posts[row].description for row in rows]
+    guidance = bundle.guide(features, descriptions)
     assert bundle.generator is not None  # predict checked it
     batch = bundle.batch(features, descriptions, guidance)
     memory = remember(bundle.generator, batch)

@@ -5,8 +5,9 @@ One JSON object a line, one line a post:
     {"id": "17", "system": "ggm", "hashtags": [{"text": "snow", "score": 0.9}],
      "reference": ["winter", "snow"], "guidance": ["snow", "ice"]}
 
-``guidance`` may be absent. Systems write such files once; scoring and comparing them (see
-`ggm.evaluation.score`) needs no model.
+``guidance`` may be absent. ``"probabilities": true`` says that scores are meant as the probability that
+a hashtag is right, so that their calibration can be measured. Systems write such files once; scoring and
+comparing them (see `ggm.evaluation.score`) needs no model.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ggm.errors import DataError, HashtagError
 from ggm.hashtags import normalise
+
+_FIELDS: Final = {"id", "system", "hashtags", "reference", "guidance", "probabilities"}
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,11 @@ class Prediction:
         scores: One finite number a hashtag.
         reference: What the creator chose, at least one.
         guidance: What the retriever found, in descending similarity.
+        probabilities: Whether a score is meant as the probability that its hashtag is right.
 
     Raises:
-        DataError: If the id or the system's name is empty, there is no reference, or scores don't
-            fit the hashtags.
+        DataError: If the id or the system's name is empty, there is no reference, scores don't
+            fit the hashtags, or probabilities aren't from 0 to 1.
     """
 
     id: str
@@ -47,6 +51,7 @@ class Prediction:
     scores: tuple[float, ...]
     reference: tuple[str, ...]
     guidance: tuple[str, ...] = ()
+    probabilities: bool = False
 
     def __post_init__(self) -> None:
         if not self.id or not self.system:
@@ -55,6 +60,8 @@ class Prediction:
             raise DataError(f"the prediction for post {self.id!r} has no reference hashtag")
         if len(self.scores) != len(self.hashtags) or not all(map(math.isfinite, self.scores)):
             raise DataError(f"the prediction for post {self.id!r} needs one finite score a hashtag")
+        if self.probabilities and not all(0 <= score <= 1 for score in self.scores):
+            raise DataError(f"the prediction for post {self.id!r} has a probability that isn't from 0 to 1")
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in the file."""
@@ -65,6 +72,7 @@ class Prediction:
             "hashtags": [{"text": text, "score": score} for text, score in pairs],
             "reference": list(self.reference),
             "guidance": list(self.guidance),
+            **({"probabilities": True} if self.probabilities else {}),
         }
 
     @classmethod
@@ -75,10 +83,12 @@ class Prediction:
             DataError: If a field is missing, unknown or not what it should be.
         """
         try:
-            if unknown := set(values) - {"id", "system", "hashtags", "reference", "guidance"}:
+            if unknown := set(values) - _FIELDS:
                 raise DataError(f"unknown field {', '.join(sorted(unknown))}")
             if not isinstance(values["id"], str) or not isinstance(values["system"], str):
                 raise DataError("id and system must be texts")
+            if not isinstance(probabilities := values.get("probabilities", False), bool):
+                raise DataError("probabilities must be true or false")
             hashtags = values["hashtags"]
             return cls(
                 id=values["id"],
@@ -87,6 +97,7 @@ class Prediction:
                 scores=tuple(float(item["score"]) for item in hashtags),
                 reference=_normalised(values["reference"]),
                 guidance=_normalised(values.get("guidance", [])),
+                probabilities=probabilities,
             )
         except KeyError as error:
             raise DataError(f"field {error} is missing") from error

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ggm.corpus.atomic import replacing
 from ggm.corpus.jsonlines import write_json
+from ggm.errors import MissingDependencyError
 from ggm.evaluation.bootstrap import Comparison, Interval
 from ggm.evaluation.evaluate import Evaluation
+from ggm.evaluation.reliability_plot import reliability_plot
 from ggm.evaluation.score import NovelScores, Scores
+from ggm.plots import picture
 
 Cell = Callable[[Scores], str]
 
@@ -37,6 +41,7 @@ _COVERAGE: tuple[tuple[str, Cell], ...] = (
     ("gain exact", lambda scores: percent(_novel(scores, lambda novel: novel.gain_exact))),
     ("gain soft", lambda scores: percent(_novel(scores, lambda novel: novel.gain_soft))),
     ("unseen", lambda scores: _unseen(scores)),
+    ("calibration error", lambda scores: _calibration_error(scores)),
 )
 
 
@@ -67,6 +72,29 @@ def tables_of(evaluation: Evaluation) -> tuple[Table, Table]:
     return quality, coverage
 
 
+def calibration_tables(evaluation: Evaluation) -> dict[str, Table]:
+    """The bins of each system whose scores are probabilities, by its name, in percent.
+
+    Args:
+        evaluation: What to show.
+    """
+    return {
+        scores.system: Table(
+            ("probability", "right", "hashtags"),
+            tuple(
+                (
+                    f"{100 * one.probability:.1f}",
+                    with_interval(Interval(one.right, one.low, one.high, scores.num_posts)),
+                    f"{one.count:,}",
+                )
+                for one in scores.calibration.bins
+            ),
+        )
+        for scores in evaluation.scores
+        if scores.calibration is not None
+    }
+
+
 def _table(scores: Sequence[Scores], columns: Sequence[tuple[str, Cell]]) -> Table:
     shown = [(title, cell) for title, cell in columns if any(cell(value) for value in scores)]
     rows = tuple(tuple(cell(value) for _, cell in shown) for value in scores)
@@ -85,6 +113,11 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
     ]
     for evaluation in evaluations:
         blocks += map(_markdown_table, tables_of(evaluation))
+        for system, table in calibration_tables(evaluation).items():
+            blocks += [
+                f"{system}: how often hashtags are right, by their probability.",
+                _markdown_table(table),
+            ]
         if evaluation.comparisons:
             blocks.append(f"{evaluation.scores[0].system} minus the others, paired bootstrap:")
             names = list(evaluation.comparisons[0])
@@ -99,6 +132,8 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
 def write_report(folder: Path, evaluations: Sequence[Evaluation], facts: Mapping[str, Any]) -> None:
     """Write ``scores.json`` and ``scores.md``, each whole or not at all.
 
+    Where scores are probabilities, and matplotlib is installed, ``calibration.png`` as well.
+
     Args:
         folder: Where.
         evaluations: Of the same systems with other numbers of hashtags.
@@ -110,6 +145,19 @@ def write_report(folder: Path, evaluations: Sequence[Evaluation], facts: Mapping
     write_json({**facts, "evaluations": [value.to_dict() for value in evaluations]}, folder / "scores.json")
     with replacing(folder / "scores.md") as partial:
         partial.write_text(markdown(evaluations), encoding="utf-8", newline="\n")
+    lines = {
+        scores.system
+        if scores.top is None
+        else f"{scores.system}, first {scores.top}": scores.calibration.bins
+        for evaluation in evaluations
+        for scores in evaluation.scores
+        if scores.calibration is not None
+    }
+    if lines:
+        with suppress(MissingDependencyError):
+            content = picture(reliability_plot(lines), "png", salt="calibration")
+            with replacing(folder / "calibration.png") as partial:
+                partial.write_bytes(content)
 
 
 def with_interval(interval: Interval) -> str:
@@ -132,6 +180,10 @@ def difference(comparison: Comparison) -> str:
 
 def _novel(scores: Scores, figure: Callable[[NovelScores], Interval]) -> Interval | None:
     return None if scores.novel is None else figure(scores.novel)
+
+
+def _calibration_error(scores: Scores) -> str:
+    return "" if scores.calibration is None else with_interval(scores.calibration.error)
 
 
 def _unseen(scores: Scores) -> str:

@@ -21,6 +21,7 @@ from ggm.evaluation.bootstrap import (
     paired_bootstrap,
     paired_bootstrap_f1_of_means,
 )
+from ggm.evaluation.calibration import Calibration, calibration
 from ggm.evaluation.novel import num_well_formed, open_set_gain
 from ggm.evaluation.predictions import Prediction
 from ggm.hashtags import key
@@ -79,6 +80,8 @@ class Scores:
             once, None where it wasn't said which are unseen. It has no interval: draws with
             replacement hold fewer different hashtags than the posts do.
         num_unseen: Of how many.
+        calibration: Of the scores of the hashtags that count; None where they aren't meant as
+            probabilities, or there is none.
     """
 
     system: str
@@ -99,6 +102,7 @@ class Scores:
     novel: NovelScores | None = None
     unseen_recalled: int | None = None
     num_unseen: int | None = None
+    calibration: Calibration | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All figures by name, ready for JSON."""
@@ -245,7 +249,40 @@ def score_predictions(
         novel=None if known is None else _novel_scores(posts, known, draws),
         unseen_recalled=recalled,
         num_unseen=None if unseen is None else len(set(map(key, unseen))),
+        calibration=calibration_of([posts], draws=draws),
     )
+
+
+def calibration_of(runs: Sequence[MeasuredPosts], *, draws: Draws = _DRAWS) -> Calibration | None:
+    """How well scores are calibrated, as the probability that a post carries the hashtag.
+
+    Args:
+        runs: Of one system on the same posts in the same order: each post's hashtags of all runs count
+            as that post's. Of hashtags that are equal the first one counts.
+        draws: How intervals are made.
+
+    Returns:
+        None where scores aren't meant as probabilities, or no hashtag was recommended.
+    """
+    if not all(one.probabilities for run in runs for one in run.predictions):
+        return None
+    by_run = [[_judged(one, run.top) for one in run.predictions] for run in runs]
+    posts = [[pair for judged in post for pair in judged] for post in zip(*by_run, strict=True)]
+    if not any(posts):
+        return None
+    return calibration(
+        [[probability for probability, _ in post] for post in posts],
+        [[right for _, right in post] for post in posts],
+        **asdict(draws),
+    )
+
+
+def _judged(prediction: Prediction, top: int | None) -> list[tuple[float, bool]]:
+    """Each different hashtag's score, and whether it is right."""
+    wanted, scores = set(map(key, prediction.reference)), dict[str, float]()
+    for text, score in zip(prediction.hashtags[:top], prediction.scores, strict=False):
+        scores.setdefault(key(text), score)
+    return [(score, name in wanted) for name, score in scores.items()]
 
 
 def compare_predictions(

@@ -32,6 +32,8 @@ class GeneratorConfig:
         top_k: Most guidance hashtags that are read (the paper's best is 50); 0 for none.
         split_words: Whether hashtags are written as words: ``cold weather`` for ``coldweather``.
         pointer: Whether guidance hashtags can be copied as a whole (see `GuidancePointer`); not in the paper.
+        description_weight: What the description's vector counts beside the video's where guidance is
+            looked for, 0 or more; 0 is the paper's, which asks with the video alone.
         inputs: What is read. ``both`` is the paper's model; ``description`` leaves the video out (its
             baseline BART); with ``video`` the decoder attends to the frames' tokens themselves, and no
             text is read (its baseline TrOCR-FiD).
@@ -54,6 +56,7 @@ class GeneratorConfig:
     split_words: bool = True
     inputs: GeneratorInputs = "both"
     pointer: bool = False
+    description_weight: float = 0.0
 
     def __post_init__(self) -> None:
         least_values = {
@@ -78,6 +81,10 @@ class GeneratorConfig:
             raise ConfigError(f"generator: inputs must be one of {options}, got {self.inputs!r}")
         if self.pointer and (self.inputs == "video" or not self.top_k):
             raise ConfigError("generator: a pointer needs guidance to point at")
+        if not (math.isfinite(self.description_weight) and self.description_weight >= 0):
+            raise ConfigError(
+                f"generator: description_weight must be 0 or more, got {self.description_weight}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"generator: dropout must be from 0 to below 1, got {self.dropout}")
 

@@ -49,6 +49,18 @@ class DecodingWorkers:
         for worker in self._workers:
             worker.start()
 
+    def ensure_started(self) -> None:
+        """Wait until a process takes requests; see `DecodingWorker.ensure_started`.
+
+        Raises:
+            MediaError: If it can't be started.
+        """
+        worker = self._free.get()
+        try:
+            worker.ensure_started()
+        finally:
+            self._free.put(worker)
+
     def decode(
         self,
         path: str | os.PathLike[str],

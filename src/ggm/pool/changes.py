@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from ggm.errors import PoolError
 from ggm.hashtags import key
-from ggm.pool.state import Change, State, pack
+from ggm.pool.state import Change, Names, pack
 from ggm.pool.uses import DAY_SECONDS, Uses
 from ggm.retriever.index import Vectors
 
@@ -23,7 +23,7 @@ class Wish(Protocol):
     def names(self) -> frozenset[str]:
         """Keys that it touches; wishes that share none can be granted together."""
 
-    def changes(self, state: State) -> list[Change]:
+    def changes(self, state: Names) -> list[Change]:
         """What is to be recorded; nothing if the state is as wished already.
 
         Raises:
@@ -50,7 +50,7 @@ class Add:
         """The hashtags' keys."""
         return frozenset(self.texts)
 
-    def changes(self, state: State) -> list[Change]:
+    def changes(self, state: Names) -> list[Change]:
         """An alias is there already: its hashtag is."""
         rows = [row for row, name in enumerate(self.texts) if name not in state.aliases]
         if not rows:
@@ -77,7 +77,7 @@ class Remove:
         """The hashtags' keys."""
         return frozenset(self.texts)
 
-    def changes(self, state: State) -> list[Change]:
+    def changes(self, state: Names) -> list[Change]:
         """Aliases first: those of a hashtag go with it."""
         if unknown := [text for name, text in self.texts.items() if not _holds(state, name)]:
             raise PoolError(f"not in the pool: {', '.join(unknown)}")
@@ -102,7 +102,7 @@ class Rename:
         """The keys of the hashtag and its new names."""
         return frozenset({key(self.target), *self.aliases})
 
-    def changes(self, state: State) -> list[Change]:
+    def changes(self, state: Names) -> list[Change]:
         """The hashtag may be named by an alias."""
         target = state.resolve(key(self.target))
         if target not in state.entries:
@@ -153,7 +153,7 @@ class Observe:
         """The hashtags' keys."""
         return frozenset(self.observed)
 
-    def newcomers(self, state: State) -> dict[str, str]:
+    def newcomers(self, state: Names) -> dict[str, str]:
         """Those that enough sources have used by now: by key, as they were first written."""
         found = {}
         for name, item in self.observed.items():
@@ -164,7 +164,7 @@ class Observe:
                     found[name] = watched.text if watched else item.text
         return found
 
-    def changes(self, state: State) -> list[Change]:
+    def changes(self, state: Names) -> list[Change]:
         """Aliases count for their hashtag; what was taken out by hand is passed over."""
         uses: dict[str, list[Uses]] = {}
         watched = []
@@ -203,17 +203,17 @@ class Forget:
     at: float
     names: frozenset[str] = frozenset()
 
-    def changes(self, state: State) -> list[Change]:
+    def changes(self, state: Names) -> list[Change]:
         """Those whose last use is `FORGOTTEN_AFTER` usual half-lives ago."""
         before = self.at - FORGOTTEN_AFTER * state.settings.half_lives.usual_days * DAY_SECONDS
         names = [name for name, item in state.watched.items() if item.uses.last_seen < before]
         return [{"change": "forget", "keys": names}] if names else []
 
 
-def _holds(state: State, name: str) -> bool:
+def _holds(state: Names, name: str) -> bool:
     return name in state.aliases or name in state.entries
 
 
-def _new_sources(state: State, name: str, item: Observed) -> Sequence[str]:
+def _new_sources(state: Names, name: str, item: Observed) -> Sequence[str]:
     known = state.watched[name].sources if name in state.watched else ()
     return [source for source in item.sources if source not in known]

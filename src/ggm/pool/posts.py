@@ -15,7 +15,7 @@ from ggm.corpus.rows import BadRow, Problem, RawRow, RowError
 from ggm.errors import HashtagError
 from ggm.hashtags import key, normalise
 from ggm.pool.changes import Observed
-from ggm.pool.living import LivingPool
+from ggm.pool.changing import ChangingPool
 from ggm.pool.uses import DAY_SECONDS, HalfLives, joined, used_once
 
 _MOST_AHEAD_SECONDS: Final = DAY_SECONDS  # clocks and zones err by that much
@@ -55,7 +55,7 @@ class Learned:
 
 
 def learn(
-    pool: LivingPool,
+    pool: ChangingPool,
     posts: Iterable[PostUses],
     *,
     min_sources: int = 3,
@@ -69,11 +69,11 @@ def learn(
     Args:
         pool: Open for writing.
         posts: In any order; may go on for ever.
-        min_sources: See `LivingPool.observe`.
+        min_sources: See `ChangingPool.observe`.
         timer: Seconds since whenever.
 
     Raises:
-        PoolError: As for `LivingPool.observe`.
+        PoolError: As for `ChangingPool.observe`.
         ValueError: If ``min_sources`` is below 1.
     """
     count, uses = 0, 0

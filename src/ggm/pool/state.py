@@ -111,8 +111,8 @@ class Frozen:
     chunks: dict[int, Chunk]
 
 
-class State:
-    """The contents of a pool. One thread changes it at a time.
+class Names:
+    """What a pool holds, without the vectors.
 
     Args:
         settings: Of the pool.
@@ -123,7 +123,6 @@ class State:
         watched: By key; neither entries, nor aliases, nor removed.
         removed: Keys that were taken out by hand and come back by hand only.
         total: Uses of all hashtags together.
-        vectors: Of the entries.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -133,12 +132,26 @@ class State:
         self.watched: dict[str, Watched] = {}
         self.removed: dict[str, None] = {}
         self.total: Uses | None = None
-        self.vectors = ChunkedVectors(settings.embedding_dim)
 
     def resolve(self, name: str) -> str:
         """The key that a key stands for: an alias's target, else itself."""
         alias = self.aliases.get(name)
         return name if alias is None else alias.target
+
+
+class State(Names):
+    """The contents of a pool in memory. One thread changes it at a time.
+
+    Args:
+        settings: Of the pool.
+
+    Attributes:
+        vectors: Of the entries.
+    """
+
+    def __init__(self, settings: PoolSettings) -> None:
+        super().__init__(settings)
+        self.vectors = ChunkedVectors(settings.embedding_dim)
 
     def freeze(self) -> Frozen:
         """A copy without the vectors, which never change."""
@@ -244,10 +257,7 @@ class State:
         self._set_level(entry.place, uses)
 
     def _set_level(self, place: Place, uses: Uses) -> None:
-        if uses.recent > 0:
-            self.vectors.set_level(place, level_of(uses, self.settings.half_lives))
-        else:
-            self.vectors.set_level(place, RESERVE_LEVEL if uses == IN_RESERVE else -math.inf)
+        self.vectors.set_level(place, search_level(uses, self.settings.half_lives))
 
 
 _APPLY = {
@@ -267,6 +277,13 @@ def level_of(uses: Uses, half_lives: HalfLives) -> float:
     half-lives added it stays what it is: the trend at any time t is 2^(level - t / half-life).
     """
     return math.log2(uses.recent) + uses.last_seen / (half_lives.recent_days * DAY_SECONDS)
+
+
+def search_level(uses: Uses, half_lives: HalfLives) -> float:
+    """What a search goes by: `level_of`, -inf without a trend, or `RESERVE_LEVEL`."""
+    if uses.recent > 0:
+        return level_of(uses, half_lives)
+    return RESERVE_LEVEL if uses == IN_RESERVE else -math.inf
 
 
 def pack(vectors: Vectors, precision: Literal["float16", "float32"]) -> str:

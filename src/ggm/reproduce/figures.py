@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ggm.evaluation.reliability_plot import reliability_plot
 from ggm.plots import COLOURS, inline_svg, new_figure
+from ggm.reproduce.calibration import bins_of
 from ggm.reproduce.written import MOST_WORDS, word_shares
 
 if TYPE_CHECKING:
@@ -135,6 +137,11 @@ def _latency(report: Report) -> Figure | None:
     return figure
 
 
+def _calibration(report: Report) -> Figure | None:
+    rows = report["calibration"]
+    return reliability_plot({row["system"]: bins_of(row) for row in rows}) if rows else None
+
+
 _PLOTS: Final[dict[str, Callable[[Report], Figure | None]]] = {
     "claims": _claims,
     "guidance": _guidance,
@@ -142,6 +149,7 @@ _PLOTS: Final[dict[str, Callable[[Report], Figure | None]]] = {
     "recall": _recall,
     "words": _words,
     "latency": _latency,
+    "calibration": _calibration,
 }
 
 

@@ -20,6 +20,7 @@ _CAPTIONS: Final = {
     "counts": "ROUGE-1 of systems that rank, by how many hashtags count; VG-BART with its 95 % interval.",
     "recall": "Recall by k on the test split, with 95 % intervals.",
     "words": "Words a hashtag: of the dataset (bars) and of what each generator wrote.",
+    "calibration": "How often hashtags are right, by their probability, with 95 % intervals over posts.",
     "latency": "ROUGE-1 against the time for one post.",
 }
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -12,6 +12,7 @@ from ggm.corpus.report import known_videos
 from ggm.corpus.statistics import gather_statistics
 from ggm.evaluation.human.report import HumanReport
 from ggm.evaluation.score import TextScorer
+from ggm.reproduce.calibration import calibration_rows
 from ggm.reproduce.claims import compare_readings, examine_claims
 from ggm.reproduce.conditions import conditions_of
 from ggm.reproduce.markdown import markdown_of
@@ -85,6 +86,7 @@ def report_of(
         "cases": cases(board, known),
         "novel": novel_rows(board, known),
         "latency": latency_rows(systems),
+        "calibration": calibration_rows(board),
         "claims": [claim.to_dict() for claim in examine_claims(board, human=human)],
         "failures": done.failures,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ggm.reproduce.calibration import calibration_section
 from ggm.reproduce.document import Document, Section
 from ggm.reproduce.other_sections import (
     cases_section,
@@ -37,7 +38,7 @@ def document_of(report: Report) -> Document:
         claims_section(report), dataset_section(report), systems_section(report), guidance_section(report),
         recall_section(report), unseen_section(report), human_section(report), parts_section(report),
         words_section(report), cases_section(report), novel_section(report), latency_section(report),
-        failures_section(report), conditions_section(report),
+        calibration_section(report), failures_section(report), conditions_section(report),
     ]  # fmt: skip
     title = f"The paper's systems on {report['data']}"
     banner = ""

@@ -35,9 +35,17 @@ class System:
         """Its name as a file's."""
         return "".join(letter if letter.isalnum() else "-" for letter in self.name.casefold())
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether each score is meant as the probability that a post carries the hashtag."""
+        return self.changes.get("loss") == "sigmoid"
+
 
 _HEADS_LEARNING_RATE: Final = 1e-3
 """Of a classifier on frozen features, where the recipe's is meant for pretrained encoders."""
+
+_DESCRIPTION_WEIGHT: Final = 0.5
+"""Where the recipe says nothing; best for the recall of guidance on drawings (validation); see the log."""
 
 _ALONE: Final = {"guidance": "none", "hears": False}
 
@@ -60,7 +68,30 @@ SYSTEMS: Final[tuple[System, ...]] = (
         hears=True,
     ),
     System("GGM-ViT", "generator", "as GGM, guidance from ViT", {"guidance": "classifier"}),
-    System("GGM pointer", "generator", "as GGM, which can copy guidance as a whole", {"pointer": True}),
+    System(
+        "GGM one query",
+        "generator",
+        "the paper's GGM, where the recipe's is more than that",
+        {"pointer": False, "description_weight": 0.0},
+    ),
+    System(
+        "GGM pointer",
+        "generator",
+        "GGM one query, which can copy guidance as a whole",
+        {"pointer": True, "description_weight": 0.0},
+    ),
+    System(
+        "GGM two queries",
+        "generator",
+        "GGM one query, guidance looked for with the description too",
+        {"pointer": False, "description_weight": _DESCRIPTION_WEIGHT},
+    ),
+    System(
+        "GGM joined",
+        "generator",
+        "GGM with pointer and two queries",
+        {"pointer": True, "description_weight": _DESCRIPTION_WEIGHT},
+    ),
     System("GGM k=0", "generator", "video, sound, description", {"guidance": "none"}, hears=True),
     System("GGM k=10", "generator", "as GGM, 10 hashtags of guidance", {"top_k": 10}),
     System("GGM k=25", "generator", "as GGM, 25 hashtags of guidance", {"top_k": 25}),
@@ -72,8 +103,8 @@ SYSTEMS: Final[tuple[System, ...]] = (
 def systems_for(recipe: Recipe, *, has_sound: bool, only: Sequence[str] | None = None) -> list[System]:
     """The systems that differ from each other on some data.
 
-    Without sound, GGM without sound is GGM, and GGM with k=0 is VG-BART. The k that the recipe has
-    is GGM itself.
+    Without sound, GGM without sound is GGM, and GGM with k=0 is VG-BART. A variant of GGM whose
+    settings, such as its k, are the recipe's is GGM itself.
 
     Args:
         recipe: Of GGM.
@@ -92,16 +123,31 @@ def systems_for(recipe: Recipe, *, has_sound: bool, only: Sequence[str] | None =
         system
         for system in SYSTEMS
         if (has_sound or not system.hears)
-        and system.changes.get("top_k") != recipe.generator.top_k
+        and not _is_ggm(system, recipe)
         and (wanted is None or system.name.casefold() in wanted)
     ]
+
+
+def _is_ggm(system: System, recipe: Recipe) -> bool:
+    changes = _changes(system, recipe)
+    return system.name.startswith("GGM ") and all(
+        getattr(recipe.generator, name) == value for name, value in changes.items()
+    )
+
+
+def _changes(system: System, recipe: Recipe) -> dict[str, Any]:
+    """Settings that differ; a second query counts what it does in the recipe, if it does there."""
+    changes = dict(system.changes)
+    if changes.get("description_weight"):
+        changes["description_weight"] = recipe.generator.description_weight or _DESCRIPTION_WEIGHT
+    return changes
 
 
 def recipe_of(system: System, recipe: Recipe, *, seed: int) -> Recipe:
     """The recipe of one system: GGM's with its changes."""
     own = replace(recipe, name=f"{recipe.name}, {system.name}", seed=seed)
     if system.kind == "generator":
-        changes = dict(system.changes)
+        changes = _changes(system, recipe)
         if changes.get("guidance") == "classifier" and recipe.generator.guidance == "cross_fitted":
             changes["guidance"] = "cross_fitted_classifier"  # the rival's guidance is as honest as GGM's
         if own.classifier.trained == "encoders":  # which a bundle can't hold

@@ -156,7 +156,7 @@ def recall_rows(board: Scoreboard) -> list[Row]:
 def unseen_rows(board: Scoreboard) -> list[Row]:
     """Table 5: generators on the unseen split."""
     rows = []
-    for system in ("VG-BART", "GGM", "GGM pointer"):
+    for system in ("VG-BART", "GGM", "GGM pointer", "GGM joined"):
         for what in (UNSEEN, IN_POOL):
             entry = Entry(system, what)
             if board.has(entry):

@@ -49,9 +49,9 @@ IN_POOL: Final = "unseen-in-pool"
 NEXT_BEST: Final = (2, 3)
 """Places of the checkpoints that the paper averages over beside the best one."""
 
-ON_UNSEEN: Final = ("VLM", "VG-BART", "GGM", "GGM pointer")
+ON_UNSEEN: Final = ("VLM", "VG-BART", "GGM", "GGM pointer", "GGM joined")
 """What is asked for the unseen split (paper, section 5.3)."""
-GUIDED_ON_UNSEEN: Final = ("VLM", "GGM", "GGM pointer")
+GUIDED_ON_UNSEEN: Final = ("VLM", "GGM", "GGM pointer", "GGM joined")
 """Which of them look into a pool."""
 
 
@@ -153,7 +153,7 @@ class Runner:
         out = self.work.bundle(system, self.seed)
         if not (out / MANIFEST).exists():
             recipe = recipe_of(system, self.work.recipe, seed=self.seed)
-            shared = self._guidance if recipe.generator.guidance == "cross_fitted" else None
+            shared = self._guidance if self._shares_guidance(recipe) else None
             run_generator(
                 recipe,
                 self.work.data,
@@ -171,6 +171,11 @@ class Runner:
             if (other / MANIFEST).exists() and not path.exists():
                 bundle = load_bundle(other, device=training_device())
                 write_predictions(path, self._predictions(bundle, system, TEST))
+
+    def _shares_guidance(self, recipe: Recipe) -> bool:
+        own, common = recipe.generator, self.work.recipe.generator
+        asks_alike = own.description_weight in (0.0, common.description_weight)
+        return own.guidance == "cross_fitted" and asks_alike
 
     @property
     def _guidance(self) -> Path:

@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from ggm.errors import GgmError, MediaError
+from ggm.serving.annotate_cli import annotate_command
 from ggm.serving.corpus_cli import corpus_app
 from ggm.serving.data_cli import data_app
 from ggm.serving.evaluate_cli import evaluate_command, score_command
@@ -114,7 +115,9 @@ def recommend(
     ] = False,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
-    pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="A living pool, or milvus:…, in place of the bundle's own.")
+    ] = None,
     frames: FramesOption = "exact",
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "fp32",
@@ -248,6 +251,9 @@ def train_generator_command(
     data: DataOption,
     retriever: Annotated[Path, typer.Option(help="Folder of a trained retriever.")],
     out_dir: OutOption,
+    start: Annotated[
+        Path | None, typer.Option(help="Bundle whose generator training begins with: pre-trained elsewhere.")
+    ] = None,
     cache: CacheOption = None,
     cache_size: CacheSizeOption = None,
     overrides: SetOption = None,
@@ -262,6 +268,7 @@ def train_generator_command(
             data,
             out_dir,
             retriever=retriever,
+            start=start,
             cache=cache,
             cache_bytes=cache_size,
             bar=bar,
@@ -375,6 +382,7 @@ def predict_command(
 
 
 app.command("tag")(tag_command)
+app.command("annotate")(annotate_command)
 app.command("score")(score_command)
 app.command("evaluate")(evaluate_command)
 app.command("reproduce")(reproduce_command)

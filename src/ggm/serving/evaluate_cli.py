@@ -63,6 +63,14 @@ def score_command(
         typer.Option(help="Dataset whose training hashtags are known: figures of novel hashtags."),
     ] = None,
     unseen: UnseenOption = None,
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            "--calibration",
+            help="Take scores for probabilities, and measure their calibration; where files say so it is "
+            "measured anyhow.",
+        ),
+    ] = False,
     bert_score: BertScoreOption = False,
     bert_model: BertModelOption = _BERT_MODEL,
     bert_layers: BertLayersOption = None,
@@ -79,6 +87,8 @@ def score_command(
     from ggm.evaluation.predictions import read_predictions
 
     systems = [read_predictions(path) for path in files]
+    if calibration:
+        systems = [[replace(one, probabilities=True) for one in predictions] for predictions in systems]
     known = None
     if known_from is not None:
         posts = load_dataset(known_from, check_videos=False, on_bad_row=_ignore).split("train")
@@ -136,6 +146,8 @@ def evaluate_command(
     cache_size: CacheSizeOption = None,
 ) -> None:
     """Predict for a dataset's split and score it: prediction files, scores.json and scores.md.
+
+    Of probabilities the calibration is measured, and drawn in calibration.png.
 
     A system whose predictions are there already isn't run again.
     """

@@ -20,14 +20,19 @@ from ggm.serving.show import out, print_json_line, print_settings, print_warning
 if TYPE_CHECKING:
     from ggm.bundle import Bundle
     from ggm.corpus.rows import BadRow
-    from ggm.pool.living import LivingPool
+    from ggm.pool.changing import ChangingPool
     from ggm.pool.trends import Rising
 
 pool_app = typer.Typer(no_args_is_help=True, help="A pool of hashtags that changes while it is searched.")
 
 _WARNINGS: Final = 20  # rows that are reported one by one
 
-PoolArgument = Annotated[Path, typer.Argument(metavar="POOL", help="Folder of a living pool.")]
+PoolArgument = Annotated[
+    str, typer.Argument(metavar="POOL", help="Folder of a living pool, or milvus:…, see docs/pool.md.")
+]
+IndexOption = Annotated[
+    str, typer.Option(help="In Milvus: flat finds exactly the closest, hnsw is for millions.")
+]
 ModelOption = Annotated[str, typer.Option(help="The bundle that searches it: a shipped one, or a folder.")]
 HashtagsArgument = Annotated[list[str], typer.Argument(metavar="HASHTAG...", help="With or without #.")]
 TopOption = Annotated[int, typer.Option(min=1, help="How many at most.")]
@@ -36,7 +41,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a tabl
 
 @pool_app.command()
 def init(
-    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Folder of the new pool.")],
+    pool: Annotated[str, typer.Argument(metavar="POOL", help="Folder of the new pool, or milvus:….")],
     model: ModelOption = "compact",
     empty: Annotated[bool, typer.Option("--empty", help="Begin without the bundle's hashtags.")] = False,
     starter: Annotated[
@@ -55,11 +60,12 @@ def init(
     trend_weight: Annotated[
         float, typer.Option(help="What searches add for a trend, see docs/pool.md; 0 for nothing.")
     ] = 0.0,
+    index: IndexOption = "flat",
 ) -> None:
     """Make a living pool of a bundle's hashtags."""
     from ggm.bundle import load_bundle
     from ggm.corpus.starter import shipped_starter
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import create_pool
     from ggm.pool.uses import HalfLives
     from ggm.retriever.pool import HashtagPool
 
@@ -73,13 +79,14 @@ def init(
             retriever_fingerprint=own.retriever_fingerprint,
             precision=own.precision,
         )
-    with LivingPool.create(
+    with create_pool(
         pool,
         own,
         embed=bundle.embed_hashtags,
         half_lives=half_lives,
         trend_weight=trend_weight,
         reserve_discount=discount if starter else 0.0,
+        index=index,
     ) as living:
         if starter:
             living.reserve([entry.hashtag for entry in shipped_starter(forms=forms)])
@@ -90,9 +97,9 @@ def init(
 @pool_app.command()
 def info(pool: PoolArgument, as_json: JsonOption = False) -> None:
     """Show what is in a pool."""
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
-    with LivingPool.open(pool, read_only=True) as living:
+    with open_pool(pool, read_only=True) as living:
         record = living.info()
         if as_json:
             print_json_line({**asdict(record), "settings": living.settings.to_dict()})
@@ -127,9 +134,9 @@ def add(
 @pool_app.command()
 def remove(pool: PoolArgument, hashtags: HashtagsArgument) -> None:
     """Take hashtags out; what is learned from posts doesn't bring them back."""
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
-    with LivingPool.open(pool) as living:
+    with open_pool(pool) as living:
         living.remove(hashtags)
         _print(f"removed; the pool has {len(living):,} hashtags")
 
@@ -141,9 +148,9 @@ def alias(
     others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Other names, such as nyc.")],
 ) -> None:
     """Give a hashtag other names: they are found as that hashtag, and count for it."""
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
-    with LivingPool.open(pool) as living:
+    with open_pool(pool) as living:
         living.alias(hashtag, *others)
         _print(f"{living.resolve(hashtag)}: also {', '.join(others)}")
 
@@ -159,10 +166,10 @@ def search(
 ) -> None:
     """Find hashtags of similar meaning, or by how they begin."""
     from ggm.hashtags import normalise
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
     if prefix:
-        with LivingPool.open(pool, read_only=True) as living:
+        with open_pool(pool, read_only=True) as living:
             rows = [(found, living.trend(found)) for found in living.starting_with(text, top)]
         measure = "trend"
     else:
@@ -200,12 +207,12 @@ def trend(
     as_json: JsonOption = False,
 ) -> None:
     """Learn from posts which hashtags are used, take in new ones, and show what is rising."""
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
     if smoothing <= 0:
         raise ConfigError(f"--smoothing must be above 0, got {smoothing:g}")
     if source is None:
-        with LivingPool.open(pool, read_only=True) as living:
+        with open_pool(pool, read_only=True) as living:
             _show_rising(living.rising(smoothing=smoothing, top_k=top), as_json=as_json)
         return
     with _opened(source) as file, _open_with_model(pool, model) as (living, _):
@@ -213,7 +220,7 @@ def trend(
         _show_rising(living.rising(smoothing=smoothing, top_k=top), as_json=as_json)
 
 
-def _learn(living: LivingPool, file: BinaryIO, name: str, *, min_sources: int, quiet: bool) -> None:
+def _learn(living: ChangingPool, file: BinaryIO, name: str, *, min_sources: int, quiet: bool) -> None:
     import time
 
     from ggm.pool.posts import learn, read_post_uses
@@ -239,9 +246,9 @@ def _learn(living: LivingPool, file: BinaryIO, name: str, *, min_sources: int, q
 @pool_app.command()
 def compact(pool: PoolArgument) -> None:
     """Write all changes so far into a snapshot: the pool opens faster and takes less room."""
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
-    with LivingPool.open(pool) as living:
+    with open_pool(pool) as living:
         living.compact()
         _print(f"records in the snapshot: {living.info().snapshot_records:,}")
 
@@ -255,11 +262,11 @@ def export(
 ) -> None:
     """Write the pool as one file: for a bundle, or for people."""
     from ggm.corpus.jsonlines import write_json_lines
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import open_pool
 
     if out_file.suffix not in (".safetensors", ".jsonl"):
         raise ConfigError(f"{out_file}: the name must end with .safetensors or .jsonl")
-    with LivingPool.open(pool, read_only=True) as living:
+    with open_pool(pool, read_only=True) as living:
         if out_file.suffix == ".safetensors":
             living.save(out_file)
         else:
@@ -267,19 +274,32 @@ def export(
         _print(f"written: {out_file} ({len(living):,} hashtags)")
 
 
+@pool_app.command()
+def migrate(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="A folder, milvus:…, or a bundle's pool.safetensors.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="TO", help="A folder or milvus:…, where no pool is yet.")],
+    index: IndexOption = "flat",
+) -> None:
+    """Copy a pool with all that is known of its hashtags, between a folder and Milvus."""
+    from ggm.pool.migrate import migrate as copy_pool
+
+    _print(f"pool: {target} ({copy_pool(source, target, index=index):,} hashtags)")
+
+
 @contextmanager
 def _open_with_model(
-    folder: Path, model: str, *, read_only: bool = False
-) -> Iterator[tuple[LivingPool, Bundle]]:
+    pool: str, model: str, *, read_only: bool = False
+) -> Iterator[tuple[ChangingPool, Bundle]]:
     """The pool with the bundle that searches it; whether there is one is seen before the bundle is loaded."""
     from ggm.bundle import load_bundle
-    from ggm.pool.folder import read_manifest
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import check_pool, open_pool
 
-    read_manifest(folder)
+    check_pool(pool)
     bundle = load_bundle(model)
-    with LivingPool.open(
-        folder,
+    with open_pool(
+        pool,
         embed=bundle.embed_hashtags,
         retriever_fingerprint=bundle.pool.retriever_fingerprint,
         read_only=read_only,

@@ -15,8 +15,17 @@ from ggm.serving.options import FramesOption, PolicyOption, PrecisionOption, Run
 from ggm.serving.show import out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ggm.media.sample import FrameChoice
     from ggm.recommend import Recommender
+    from ggm.serving.replicas.settings import ReplicaSettings
+    from ggm.serving.replicas.stages import Source
+    from ggm.serving.service.back_end import BackEnd
+    from ggm.serving.service.metrics import Metrics
+    from ggm.serving.service.settings import ServiceSettings
+
+    _MakeBackEnd = Callable[[Recommender, ServiceSettings, Metrics], BackEnd]
 
 serve_app = typer.Typer(help="Answer requests over HTTP, for this computer alone unless keys are made.")
 keys_app = typer.Typer(no_args_is_help=True, help="Who may ask the service.")
@@ -42,7 +51,8 @@ def serve(
         Path | None, typer.Option(help="File of `ggm serve keys`; without, all requests are let in.")
     ] = None,
     pool: Annotated[
-        Path | None, typer.Option(help="A living pool, in place of the bundle's own; requests change it.")
+        str | None,
+        typer.Option(help="A living pool, or milvus:…, in place of the bundle's own; requests change it."),
     ] = None,
     read_only_pool: Annotated[
         bool, typer.Option("--read-only-pool", help="Follow what another process writes to the pool.")
@@ -73,6 +83,15 @@ def serve(
         list[str] | None,
         typer.Option("--trusted-proxy", help="Address whose X-Forwarded-For is believed; may be repeated."),
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Let replicas on Ray Serve do the work; see docs/scale.md.")
+    ] = False,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, such as auto; implies --ray.")
+    ] = None,
+    replicas: Annotated[
+        Path | None, typer.Option(help="TOML: how many replicas of each stage; implies --ray.")
+    ] = None,
 ) -> None:
     """Answer requests over HTTP until SIGTERM or Ctrl+C; see docs/service.md."""
     if context.invoked_subcommand is not None:
@@ -96,9 +115,12 @@ def serve(
         wait_seconds=max_wait,
         drain_seconds=drain_seconds,
     )
+    ray = ray or ray_address is not None or replicas is not None
+    how_many = _replica_settings(replicas) if ray else None
     from ggm.serving.service.app import create_app
     from ggm.serving.service.keys import KeyFile
     from ggm.serving.service.logs import log_to
+    from ggm.serving.service.queue import RecommendQueue
     from ggm.serving.service.server import ServiceServer
 
     key_file = None if keys is None else KeyFile(keys)
@@ -108,14 +130,22 @@ def serve(
             model,
             pool=pool,
             read_only=read_only_pool,
-            device=device,
+            device="cpu" if ray else device,
             frames=frames,
-            runtime=runtime,
-            precision=precision,
+            runtime=None if ray else runtime,
+            precision="fp32" if ray else precision,
         )
+        back_end: _MakeBackEnd = RecommendQueue
+        if how_many is not None:
+            from ggm.serving.replicas.stages import Source
+
+            source = Source(
+                model, device, pool, settings, frames=frames, runtime=runtime, precision=precision
+            )
+            back_end = _replicated(source, how_many, ray_address)
         server = held.enter_context(
             ServiceServer(
-                create_app(recommender, settings, keys=key_file),
+                create_app(recommender, settings, keys=key_file, back_end=back_end),
                 host=host,
                 port=port,
                 has_keys=bool(key_file and key_file.all()),
@@ -168,23 +198,39 @@ def revoke(
     _print(f"revoked: {KeyFile(keys).revoke(key_id).id}")
 
 
+def _replica_settings(path: Path | None) -> ReplicaSettings:
+    """Whether Ray is here is seen before anything is loaded."""
+    import ggm.serving.replicas.graph  # noqa: F401 - raises if it isn't
+    from ggm.serving.replicas.settings import ReplicaSettings
+
+    return ReplicaSettings() if path is None else ReplicaSettings.load(path)
+
+
+def _replicated(source: Source, replicas: ReplicaSettings, address: str | None) -> _MakeBackEnd:
+    from functools import partial
+
+    from ggm.serving.replicas.graph import RayGraph
+    from ggm.serving.replicas.queue import ReplicatedQueue
+
+    return partial(ReplicatedQueue, graph=RayGraph(source, replicas, address=address))
+
+
 def _recommender(
     held: ExitStack,
     model: str,
     *,
-    pool: Path | None,
+    pool: str | None,
     read_only: bool,
     device: str,
     frames: FrameChoice,
     runtime: Path | None,
     precision: str,
 ) -> Recommender:
-    from ggm.pool.folder import read_manifest
-    from ggm.pool.living import LivingPool
+    from ggm.pool.opening import check_pool, open_pool
     from ggm.recommend import Recommender
 
     if pool is not None:
-        read_manifest(pool)  # whether there is one is seen before the bundle is loaded
+        check_pool(pool)  # whether there is one is seen before the bundle is loaded
     recommender = Recommender.from_pretrained(
         model,
         device=device,
@@ -197,7 +243,7 @@ def _recommender(
     if pool is None or read_only:
         return recommender
     bundle = recommender.bundle
-    living = LivingPool.open(
+    living = open_pool(
         pool, embed=bundle.embed_hashtags, retriever_fingerprint=bundle.pool.retriever_fingerprint
     )
     return Recommender(bundle.with_pool(held.enter_context(living)), frames=frames)

@@ -34,7 +34,13 @@ _WIDE: Final = 150  # columns of what is piped to a file, where rich would assum
 out = Console(width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True)
 
-SOURCE_STYLES: Final = {"guidance": "green", "vocabulary": "cyan", "history": "blue", "novel": "magenta"}
+SOURCE_STYLES: Final = {
+    "guidance": "green",
+    "vocabulary": "cyan",
+    "description": "blue",
+    "history": "blue",
+    "novel": "magenta",
+}
 
 
 def print_error(error: GgmError) -> None:
@@ -140,12 +146,18 @@ def print_scores(evaluation: Evaluation) -> None:
     Args:
         evaluation: Of one system or several.
     """
-    from ggm.evaluation.report import tables_of
+    from ggm.evaluation.report import calibration_tables, tables_of
 
     for cells in tables_of(evaluation):
         table = Table(*cells.titles, box=None, padding=(0, 1))
         for row in cells.rows:
             table.add_row(*map(escape, row))
+        out.print(table)
+    for system, cells in calibration_tables(evaluation).items():
+        out.print(f"{system}: how often hashtags are right, by their probability", markup=False)
+        table = Table(*cells.titles, box=None, padding=(0, 1))
+        for row in cells.rows:
+            table.add_row(*row)
         out.print(table)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -74,7 +72,9 @@ def tag_command(
     ] = False,
     model: Annotated[str, typer.Option(help="A shipped bundle's name, or a folder.")] = "compact",
     device: Annotated[str, typer.Option(help="A torch device, such as cpu or cuda.")] = "cpu",
-    pool: Annotated[Path | None, typer.Option(help="A living pool, in place of the bundle's own.")] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="A living pool, or milvus:…, in place of the bundle's own.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a video or file.")] = False,
     novel: NovelOption = None,
     platform: PlatformOption = None,
@@ -104,6 +104,7 @@ def tag_command(
         if kind is None:
             _undo(folder, ledger, show, dry_run=dry_run)
             return
+        from ggm.bundle import bundle_fingerprint
         from ggm.recommend import Recommender
         from ggm.tagging.run import Job
 
@@ -113,7 +114,7 @@ def tag_command(
                 cast(Kind, kind),
                 _Answers(recommender, top=top, fitting=fitting, policy=rules),
                 settings={
-                    "model": _fingerprint(model),
+                    "model": bundle_fingerprint(model),
                     "pool": None if pool is None else str(pool),
                     "top": top,
                     "fitting": fitting,
@@ -140,14 +141,6 @@ class _Answers:
 
     def __call__(self, posts: Iterable[tuple[str | Path, str]], /) -> Iterator[Recommendation | MediaError]:
         return self._recommender.recommend_many(posts, **self._settings)
-
-
-def _fingerprint(model: str) -> str:
-    """Of a bundle, from its manifest, which has those of its files."""
-    from ggm.bundle import find_bundle, read_manifest
-
-    manifest = read_manifest(find_bundle(model))
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _tag_once(job: Job, ledger: Ledger, show: _Show) -> None:

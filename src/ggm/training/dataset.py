@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ggm.corpus.manifest import BadRow, Dataset, load_dataset
 from ggm.errors import DataError
 from ggm.features.cache import FeatureCache
 from ggm.features.extract import FeatureExtractor
-from ggm.features.posts import PostFeatures, featured_posts
+from ggm.features.posts import FeaturedPosts, PostFeatures, featured_posts
 from ggm.features.simulation import SimulatedPosts, VideoSimulator
 from ggm.features.videos import DecodedPosts, VideoCache, decoded_posts
+from ggm.media.workers import available_processors
+from ggm.records import Post
 from ggm.scenes import read_world
-from ggm.training.trainer import is_main_process, main_process_first
+from ggm.training.trainer import (
+    gathered,
+    is_main_process,
+    main_process_first,
+    num_local_processes,
+    num_processes,
+    share_of,
+)
+
+T = TypeVar("T")
 
 Bar = Callable[[str], Callable[..., None]]
 """bar(name) starts a progress bar and returns its callback (done, total[, loss])."""
@@ -73,9 +85,16 @@ class Features:
         if self.simulator is not None:
             return SimulatedPosts(posts, self.simulator)
         bar = self.bar(f"features of {name}") if is_main_process() else None
-        kept = FeatureCache(self.cache, self.extractor.fingerprint, max_bytes=self.cache_bytes)
-        with main_process_first():  # the others find them in the cache
-            data, errors = featured_posts(posts, self.extractor, kept, failures=self.failures, progress=bar)
+
+        def extract(some: Sequence[Post]) -> tuple[FeaturedPosts, dict[str, str]]:
+            # Opened anew: it then knows the contents of files that other processes have read.
+            kept = FeatureCache(self.cache, self.extractor.fingerprint, max_bytes=self.cache_bytes)
+            workers = max(1, available_processors() // num_local_processes())
+            return featured_posts(
+                some, self.extractor, kept, num_workers=workers, failures=self.failures, progress=bar
+            )
+
+        data, errors = self._shared(posts, extract)
         self._leave_out(name, errors, of=len(posts))
         return data
 
@@ -91,12 +110,29 @@ class Features:
                 f"{self.dataset.folder}: its videos are simulated, there is nothing to decode: train heads "
                 'and generator on frozen encoders (trained = "heads", no train_vision, no train_sound)'
             )
-        videos = VideoCache(self.cache, self.extractor, max_bytes=self.cache_bytes)
         bar = self.bar(f"frames of {name}") if is_main_process() else None
-        with main_process_first():
-            data, errors = decoded_posts(posts, videos, failures=self.failures, progress=bar)
+
+        def decode(some: Sequence[Post]) -> tuple[DecodedPosts, dict[str, str]]:
+            videos = VideoCache(self.cache, self.extractor, max_bytes=self.cache_bytes)
+            return decoded_posts(some, videos, failures=self.failures, progress=bar)
+
+        data, errors = self._shared(posts, decode)
         self._leave_out(name, errors, of=len(posts))
         return data
+
+    def _shared(
+        self, posts: Sequence[Post], work: Callable[[Sequence[Post]], tuple[T, dict[str, str]]]
+    ) -> tuple[T, dict[str, str]]:
+        """Work on this process's share of the posts, then find what the others did in the cache.
+
+        All agree on what can't be used: a video that one of them couldn't read is left out by each.
+        """
+        if num_processes() > 1:
+            work(share_of(posts))
+            for failures in gathered(dict(self.failures)):
+                self.failures.update(failures)
+        with main_process_first():
+            return work(posts)
 
     def _leave_out(self, name: str, errors: dict[str, str], *, of: int) -> None:
         """Remember and tell why posts of a split can't be used.

@@ -151,6 +151,7 @@ class EndToEndCollator:
         guidance: Of each post, in their order.
         generator: For its layout.
         extractor: For its preprocessing.
+        silent: See `GenerationTexts`.
         recipe: Probabilities of dropping.
         seed: Of all draws.
     """
@@ -162,11 +163,12 @@ class EndToEndCollator:
         generator: Generator,
         extractor: FeatureExtractor,
         *,
+        silent: Sequence[Guidance] | None = None,
         recipe: GeneratorRecipe,
         seed: int,
     ) -> None:
         self.data = data
-        self.texts = GenerationTexts(data.posts, guidance, generator, recipe=recipe, seed=seed)
+        self.texts = GenerationTexts(data.posts, guidance, generator, silent=silent, recipe=recipe, seed=seed)
         self.prepare_frames = extractor.frames.prepare_for_tokens
         hears = extractor.sound is not None and generator.config.sound_dim is not None
         self.prepare_sound = extractor.sound.prepare if extractor.sound is not None and hears else None

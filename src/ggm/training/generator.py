@@ -103,6 +103,7 @@ class GenerationTexts:
         posts: To draw from.
         guidance: Of each post, in their order.
         generator: For its layout.
+        silent: Guidance of each post where its description is left out; the same by default.
         recipe: Probabilities of dropping.
         seed: Of all draws; they depend on it and on a draw's position alone.
     """
@@ -113,11 +114,13 @@ class GenerationTexts:
         guidance: Sequence[Guidance],
         generator: Generator,
         *,
+        silent: Sequence[Guidance] | None = None,
         recipe: GeneratorRecipe,
         seed: int,
     ) -> None:
         self.posts = posts
         self.guidance = [found.texts for found in guidance]
+        self.silent = None if silent is None else [found.texts for found in silent]
         self.layout = generator.layout
         self.points = generator.config.pointer
         self.pad_token_id = int(generator.input_tokenizer.pad_token_id)
@@ -132,6 +135,10 @@ class GenerationTexts:
             post = self.posts[index]
             found = drop_gold(self.guidance[index], post.hashtags, probability=self.recipe.gold_drop, rng=rng)
             described = rng.random() >= self.recipe.description_drop
+            if not described and self.silent is not None:
+                found = drop_gold(
+                    self.silent[index], post.hashtags, probability=self.recipe.gold_drop, rng=rng
+                )
             texts.append(self.layout.encode(post.description if described else "", found))
             labels.append(self.layout.labels(post.hashtags, rng=rng))
         input_ids, mask = pad_ids([text.input_ids for text in texts], padding=self.pad_token_id)
@@ -150,6 +157,7 @@ class GenerationCollator:
         data: Posts with features.
         guidance: Of each post, in their order.
         generator: For its layout.
+        silent: See `GenerationTexts`.
         recipe: Probabilities of dropping.
         seed: Of all draws.
     """
@@ -160,11 +168,12 @@ class GenerationCollator:
         guidance: Sequence[Guidance],
         generator: Generator,
         *,
+        silent: Sequence[Guidance] | None = None,
         recipe: GeneratorRecipe,
         seed: int,
     ) -> None:
         self.data = data
-        self.texts = GenerationTexts(data.posts, guidance, generator, recipe=recipe, seed=seed)
+        self.texts = GenerationTexts(data.posts, guidance, generator, silent=silent, recipe=recipe, seed=seed)
 
     def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
         """Make a batch of these draws, for `GenerationStep`."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -21,7 +21,7 @@ from ggm.features.text import TextModelConfig, compact_output_vocabulary, load_t
 from ggm.features.trained import EncoderPart
 from ggm.features.videos import DecodedPosts, LivePosts
 from ggm.generator.config import GeneratorConfig
-from ggm.records import Guidance
+from ggm.records import Guidance, Post
 from ggm.training.checkpoints import load_weights, remove_checkpoints, step_of
 from ggm.training.classifier import (
     cross_fitted_guidance_by_class,
@@ -32,11 +32,14 @@ from ggm.training.dataset import TRAIN, VALIDATION, Bar, Features, Warn, no_bar,
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
 from ggm.training.folder import claim_log, record_of, without_validation, write_bundle
 from ggm.training.generator import GenerationCollator, GenerationStep, fit_generator
-from ggm.training.guidance import KEPT, read_guidance, write_guidance_file
+from ggm.training.guidance import KEPT, PostGuidance, read_guidance, write_guidance_file
 from ggm.training.recipes import GeneratorRecipe, Recipe
 from ggm.training.retriever import cross_fitted_guidance, guidance_for
+from ggm.training.start import start_from
 from ggm.training.towers import cross_fitted_tower_guidance
 from ggm.training.trainer import Collate, is_main_process, training_device, wait_for_everyone
+
+_UNGUIDED: Final = PostGuidance.of_video(Guidance())
 
 
 def run_generator(
@@ -46,6 +49,7 @@ def run_generator(
     *,
     retriever: Path,
     guidance: Path | None = None,
+    start: Path | None = None,
     cache: Path | None = None,
     cache_bytes: int | None = None,
     bar: Bar = no_bar,
@@ -59,6 +63,7 @@ def run_generator(
         out: Folder of the bundle.
         retriever: What `run_retriever` wrote.
         guidance: Of the training posts, as `write_guidance` wrote it; found anew by default.
+        start: Bundle whose generator's weights training begins with (see `start_from`), instead of new ones.
         cache: See `open_features`.
         cache_bytes: See `open_features`.
         bar: For progress.
@@ -70,7 +75,9 @@ def run_generator(
     Raises:
         DataError: If the dataset can't be used.
         ConfigError: If the recipe's profile isn't the retriever's.
-        BundleError: If there is no retriever there, or the folder can't be written.
+        BundleError: If there is no retriever there, no generator to start from, or the folder can't be
+            written.
+        CheckpointError: If the generator to start from is of another kind.
     """
     base = load_bundle(retriever)
     if base.profile != profile(recipe.profile):
@@ -80,12 +87,21 @@ def run_generator(
     base.extractor.to(training_device())
     settings = recipe.generator
     features = open_features(data, base.extractor, cache=cache, cache_bytes=cache_bytes, bar=bar, warn=warn)
-    log = claim_log(out, recipe, features, retriever=base.retriever.fingerprint(base.extractor.fingerprint))
+    unfinished = _with_new_generator(recipe, base)
+    generator = unfinished.generator
+    assert generator is not None
+    started = {} if start is None else {"start": start_from(generator, start)}
+    log = claim_log(
+        out,
+        recipe,
+        features,
+        retriever=base.retriever.fingerprint(base.extractor.fingerprint),
+        **started,
+    )
     if settings.guided and settings.guided_by_class:
         base = _with_classifier(recipe, base, features, log, bar)
+        unfinished = replace(unfinished, classifier=base.classifier)
     train, found = _guided_posts(recipe, base, features, guidance, log, bar)
-    unfinished = _with_new_generator(recipe, base)
-    assert unfinished.generator is not None
     step, collate = _stage(recipe, unfinished, train, found)
     result = fit_generator(
         step,
@@ -99,7 +115,7 @@ def run_generator(
         progress=bar("generator"),
     )
     base.extractor.to(training_device())
-    record = record_of(recipe, features, len(train), result)
+    record = {**record_of(recipe, features, len(train), result), **started}
     bundle = unfinished
     # The best last: it is the one that is given back. Without validation there is only the last step's.
     for place, weights in reversed(list(enumerate(result.best or (None,), start=1))):
@@ -107,7 +123,7 @@ def run_generator(
         if weights is not None:
             load_weights(step, weights)
             chosen = {"chosen_step": step_of(weights)}
-        round_weights(unfinished.generator, unfinished.generator.trainable_state_dict())
+        round_weights(generator, generator.trainable_state_dict())
         bundle = replace(unfinished, training={**base.training, "generator": {**record, **chosen}})
         if settings.end_to_end:
             bundle = with_trained_encoders(bundle, _trained_parts(settings))
@@ -179,25 +195,31 @@ def _with_classifier(recipe: Recipe, base: Bundle, features: Features, log: Path
 
 def _guided_posts(
     recipe: Recipe, base: Bundle, features: Features, kept: Path | None, log: Path, bar: Bar
-) -> tuple[PostFeatures | DecodedPosts, list[Guidance]]:
+) -> tuple[PostFeatures | DecodedPosts, list[PostGuidance]]:
     """The training posts, as the generator's training wants them, and their guidance."""
     settings = recipe.generator
     if not settings.end_to_end:
         train = features.split(TRAIN)
         if kept is not None and settings.guided:
-            return train, read_guidance(kept, train.posts, top_k=settings.top_k)
+            return train, _kept_guidance(kept, train.posts, settings)
         decoded = features.decoded(TRAIN) if _folds_need_frames(recipe) else None
         return train, _training_guidance(recipe, base, train, decoded, log, bar)
     decoded = features.decoded(TRAIN)
     if not settings.guided:
-        return decoded, [Guidance()] * len(decoded)
+        return decoded, [_UNGUIDED] * len(decoded)
     # The retriever wants no frame tokens, which would fill the cache for nothing.
     found = replace(features, extractor=base.extractor.for_retrieval()).split(TRAIN)
     known = {post.id for post in found.posts}
     decoded = decoded.subset([row for row, post in enumerate(decoded.posts) if post.id in known])
     if kept is not None:
-        return decoded, read_guidance(kept, decoded.posts, top_k=settings.top_k)
+        return decoded, _kept_guidance(kept, decoded.posts, settings)
     return decoded, _training_guidance(recipe, base, found, decoded, log, bar)
+
+
+def _kept_guidance(path: Path, posts: Sequence[Post], settings: GeneratorRecipe) -> list[PostGuidance]:
+    """From a file; for a generator that asks with the video alone, what was found so."""
+    found = read_guidance(path, posts, top_k=settings.top_k)
+    return found if settings.description_weight else [PostGuidance.of_video(one.silent) for one in found]
 
 
 def _folds_need_frames(recipe: Recipe) -> bool:
@@ -230,19 +252,22 @@ def _with_new_generator(recipe: Recipe, base: Bundle) -> Bundle:
 
 
 def _stage(
-    recipe: Recipe, bundle: Bundle, train: PostFeatures | DecodedPosts, guidance: list[Guidance]
+    recipe: Recipe, bundle: Bundle, train: PostFeatures | DecodedPosts, guidance: list[PostGuidance]
 ) -> tuple[GenerationStep, Collate]:
     """What is trained, and what makes its batches."""
     settings, generator = recipe.generator, bundle.generator
     assert generator is not None
+    described = [found.described for found in guidance]
+    silent = [found.silent for found in guidance] if settings.description_weight else None
+    how: dict[str, Any] = {"silent": silent, "recipe": settings, "seed": recipe.seed}
     if isinstance(train, DecodedPosts):
         return (
             EndToEndStep(generator, bundle.extractor, recipe=settings),
-            EndToEndCollator(train, guidance, generator, bundle.extractor, recipe=settings, seed=recipe.seed),
+            EndToEndCollator(train, described, generator, bundle.extractor, **how),
         )
     return (
         GenerationStep(generator, label_smoothing=settings.label_smoothing),
-        GenerationCollator(train, guidance, generator, recipe=settings, seed=recipe.seed),
+        GenerationCollator(train, described, generator, **how),
     )
 
 
@@ -283,12 +308,12 @@ def _training_guidance(
     decoded: DecodedPosts | None,
     log: Path,
     bar: Bar,
-) -> list[Guidance]:
+) -> list[PostGuidance]:
     settings = recipe.generator
     if not settings.guided:
-        return [Guidance()] * len(train)
+        return [_UNGUIDED] * len(train)
     if settings.guidance == "cross_fitted_classifier":
-        return cross_fitted_guidance_by_class(
+        by_class = cross_fitted_guidance_by_class(
             train,
             base.extractor,
             replace(recipe.classifier, inputs="video"),
@@ -300,11 +325,20 @@ def _training_guidance(
             checkpoints=without_validation(recipe),
             progress=bar("classifiers of the folds"),
         )
+        return [PostGuidance.of_video(found) for found in by_class]
     if base.classifier is not None:
         hashtags = list(base.vocabulary)
-        return guidance_by_class(train, base.extractor, base.classifier, hashtags, top_k=settings.top_k)
+        by_class = guidance_by_class(train, base.extractor, base.classifier, hashtags, top_k=settings.top_k)
+        return [PostGuidance.of_video(found) for found in by_class]
     if settings.guidance == "retriever":
-        return guidance_for(train, base.retriever, base.pool, top_k=settings.top_k)
+        return guidance_for(
+            train,
+            base.retriever,
+            base.pool,
+            top_k=settings.top_k,
+            extractor=base.extractor,
+            description_weight=settings.description_weight,
+        )
     how: dict[str, Any] = {
         "vocabulary": base.vocabulary,
         "folds": settings.folds,
@@ -313,6 +347,7 @@ def _training_guidance(
         "output_dir": log,
         "checkpoints": without_validation(recipe),
         "progress": bar("retrievers of the folds"),
+        "description_weight": settings.description_weight,
     }
     if decoded is not None and _folds_need_frames(recipe):
         load_towers = partial(load_extractor, base.profile, device=training_device())
@@ -335,4 +370,7 @@ def _generator_config(settings: GeneratorRecipe, extractor: FeatureExtractor, wi
         top_k=settings.top_k if settings.guided else 0,
         inputs=settings.inputs,
         pointer=settings.pointer and settings.guided,
+        description_weight=(
+            settings.description_weight if settings.guided and not settings.guided_by_class else 0.0
+        ),
     )

@@ -5,6 +5,7 @@ One table a stage; an unknown key is an error. The recipe is saved beside what i
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,6 +162,8 @@ class GeneratorRecipe:
         folds: Number of folds of cross-fitting.
         top_k: Guidance hashtags a post (the paper's best is 50).
         pointer: Whether the decoder can also copy a guidance hashtag as a whole; not in the paper.
+        description_weight: What the description's vector counts beside the video's where the retriever
+            looks for guidance, 0 or more; 0 is the paper's, which asks with the video alone.
         gold_drop: Probability that a gold hashtag is dropped from a training post's guidance.
         description_drop: Probability that a training post's description is left out, so that the
             model also learns to live on the video alone.
@@ -190,6 +193,7 @@ class GeneratorRecipe:
     folds: int = 4
     top_k: int = 50
     pointer: bool = False
+    description_weight: float = 0.0
     gold_drop: float = 1 / 3
     description_drop: float = 0.0
     label_smoothing: float = 0.0
@@ -223,6 +227,8 @@ class GeneratorRecipe:
                 "dropout": self.dropout,
             }
         )
+        if not (math.isfinite(self.description_weight) and self.description_weight >= 0):
+            raise ConfigError(f"description_weight must be 0 or more, got {self.description_weight}")
         if self.folds < 2:
             raise ConfigError(f"folds must be at least 2, got {self.folds}")
         if self.trained_encoder_layers < -1:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,16 @@ from ggm.records import Guidance
 from ggm.retriever.loss import contrastive_loss
 from ggm.retriever.model import Retriever, RetrieverConfig
 from ggm.retriever.pool import HashtagPool, Pool
+from ggm.retriever.queries import with_descriptions
+from ggm.training.guidance import PostGuidance
 from ggm.training.pairs import PairDraws, drawable_posts
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.trainer import Draw, FitResult, Progress, fit
 
 _IN_MEMORY_BYTES: Final = 1024**3
 """Pooled features of up to this size are read once; of larger corpora in each step, which takes longer."""
+
+G = TypeVar("G")
 
 
 class ContrastiveStep(nn.Module):
@@ -218,19 +222,55 @@ def build_pool(hashtags: Sequence[str], retriever: Retriever, extractor: Feature
 
 
 def guidance_for(
-    data: PostFeatures, retriever: Retriever, pool: Pool, *, top_k: int, chunk: int = 1024
-) -> list[Guidance]:
-    """The top-k pool hashtags for each post; features are read a chunk of posts at a time."""
-    found: list[Guidance] = []
+    data: PostFeatures,
+    retriever: Retriever,
+    pool: Pool,
+    *,
+    top_k: int,
+    extractor: FeatureExtractor | None = None,
+    description_weight: float = 0.0,
+    chunk: int = 1024,
+) -> list[PostGuidance]:
+    """The top-k pool hashtags for each post; features are read a chunk of posts at a time.
+
+    Args:
+        data: Posts with features.
+        retriever: Whose space the pool is in.
+        pool: To search.
+        top_k: How many hashtags.
+        extractor: Its frozen text tower reads the descriptions.
+        description_weight: See `with_descriptions`; above 0 it needs the extractor.
+        chunk: How many posts are read at a time.
+    """
+    found: list[PostGuidance] = []
     with torch.inference_mode():
         for pooled in pooled_chunks(data, chunk=chunk):
-            queries = retriever.embed_videos(
+            videos = retriever.embed_videos(
                 torch.from_numpy(pooled.frame_embeddings),
                 torch.from_numpy(pooled.frame_pooled),
                 torch.from_numpy(pooled.frame_mask),
             ).numpy()
-            found += [Guidance(hits) for hits in pool.search_many(queries, top_k)]
+            silent = [Guidance(hits) for hits in pool.search_many(videos, top_k)]
+            described = silent
+            if description_weight and extractor is not None:
+                texts = [post.description for post in data.posts[len(found) : len(found) + len(videos)]]
+                queries = with_descriptions(
+                    videos, _embed_texts(texts, retriever, extractor), weight=description_weight
+                )
+                described = [Guidance(hits) for hits in pool.search_many(queries, top_k)]
+            found += map(PostGuidance, described, silent)
     return found
+
+
+def _embed_texts(
+    texts: Sequence[str], retriever: Retriever, extractor: FeatureExtractor
+) -> npt.NDArray[np.float32]:
+    """Descriptions in the retriever's space of hashtags; zeros for empty ones."""
+    vectors = np.zeros((len(texts), extractor.embedding_dim), np.float32)
+    if rows := [row for row, text in enumerate(texts) if text.strip()]:
+        pretrained = torch.from_numpy(extractor.embed_descriptions([texts[row] for row in rows]))
+        vectors[rows] = retriever.embed_hashtags(pretrained).numpy()
+    return vectors
 
 
 def cross_fitted_guidance(
@@ -245,7 +285,8 @@ def cross_fitted_guidance(
     output_dir: Path,
     checkpoints: CheckpointSettings | None = None,
     progress: Progress | None = None,
-) -> list[Guidance]:
+    description_weight: float = 0.0,
+) -> list[PostGuidance]:
     """Guidance for training posts from retrievers that did not see them.
 
     The retriever of each fold is trained on the other folds. Otherwise guidance looks better in
@@ -255,7 +296,7 @@ def cross_fitted_guidance(
         DataError: If there are fewer posts than folds.
     """
 
-    def guide(inside: list[int], outside: list[int], fold: int) -> list[Guidance]:
+    def guide(inside: list[int], outside: list[int], fold: int) -> list[PostGuidance]:
         retriever, _ = train_retriever(
             data.subset(outside),
             extractor,
@@ -267,18 +308,25 @@ def cross_fitted_guidance(
             progress=progress,
         )
         pool = build_pool(list(vocabulary), retriever, extractor)
-        return guidance_for(data.subset(inside), retriever, pool, top_k=top_k)
+        return guidance_for(
+            data.subset(inside),
+            retriever,
+            pool,
+            top_k=top_k,
+            extractor=extractor,
+            description_weight=description_weight,
+        )
 
     return guide_by_folds(len(data), guide, folds=folds, seed=seed)
 
 
 def guide_by_folds(
     num_posts: int,
-    guide: Callable[[list[int], list[int], int], list[Guidance]],
+    guide: Callable[[list[int], list[int], int], list[G]],
     *,
     folds: int,
     seed: int,
-) -> list[Guidance]:
+) -> list[G]:
     """Guidance of each post from what was trained without it.
 
     Args:
@@ -294,9 +342,8 @@ def guide_by_folds(
     if num_posts < folds:
         raise DataError(f"{num_posts} posts can't be cut into {folds} folds")
     fold_of = np.random.default_rng(seed).permutation(num_posts) % folds
-    guidance = [Guidance()] * num_posts
+    guidance: dict[int, G] = {}
     for fold in range(folds):
         inside, outside = np.flatnonzero(fold_of == fold).tolist(), np.flatnonzero(fold_of != fold).tolist()
-        for index, found in zip(inside, guide(inside, outside, fold), strict=True):
-            guidance[index] = found
-    return guidance
+        guidance.update(zip(inside, guide(inside, outside, fold), strict=True))
+    return [guidance[index] for index in range(num_posts)]

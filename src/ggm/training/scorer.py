@@ -96,9 +96,9 @@ def judged_posts(
         rows = range(start, min(start + _BATCH, len(data)))
         features = [data.features(row) for row in rows]
         posts = [data.posts[row] for row in rows]
-        guidance = bundle.guide(features)
         for described in (True, False):
             descriptions = [post.description if described else "" for post in posts]
+            guidance = bundle.guide(features, descriptions)
             batch = bundle.batch(features, descriptions, guidance)
             assert bundle.generator is not None  # batch checked it
             memory = remember(bundle.generator, batch)

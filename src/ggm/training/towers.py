@@ -18,9 +18,9 @@ from ggm.features.extract import FeatureExtractor, device_of
 from ggm.features.trained import enable_activation_checkpointing, keep_statistics
 from ggm.features.videos import DecodedPosts, LivePosts
 from ggm.hashtags import Vocabulary, split_words
-from ggm.records import Guidance
 from ggm.retriever.model import Retriever
 from ggm.training.frames import pad_frames, real_frames, scatter
+from ggm.training.guidance import PostGuidance
 from ggm.training.pairs import PairDraws, drawable_posts
 from ggm.training.recipes import CheckpointSettings, RetrieverRecipe
 from ggm.training.retriever import (
@@ -178,7 +178,8 @@ def cross_fitted_tower_guidance(
     output_dir: Path,
     checkpoints: CheckpointSettings | None = None,
     progress: Progress | None = None,
-) -> list[Guidance]:
+    description_weight: float = 0.0,
+) -> list[PostGuidance]:
     """Guidance for training posts from towers that did not see them; see `cross_fitted_guidance`.
 
     Args:
@@ -192,12 +193,13 @@ def cross_fitted_tower_guidance(
         output_dir: For the TensorBoard logs and the checkpoints, a folder each fold.
         checkpoints: How often to save; by default never.
         progress: Told of each step.
+        description_weight: See `guidance_for`.
 
     Raises:
         DataError: If there are fewer posts than folds.
     """
 
-    def guide(inside: list[int], outside: list[int], fold: int) -> list[Guidance]:
+    def guide(inside: list[int], outside: list[int], fold: int) -> list[PostGuidance]:
         towers = load_towers()
         retriever, _ = train_towers(
             data.subset(outside),
@@ -211,7 +213,12 @@ def cross_fitted_tower_guidance(
         )
         pool = build_pool(list(vocabulary), retriever, towers)
         return guidance_for(
-            LivePosts(data.subset(inside), towers.for_retrieval()), retriever, pool, top_k=top_k
+            LivePosts(data.subset(inside), towers.for_retrieval()),
+            retriever,
+            pool,
+            top_k=top_k,
+            extractor=towers,
+            description_weight=description_weight,
         )
 
     return guide_by_folds(len(data), guide, folds=folds, seed=seed)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ from ggm.training.checkpoints import (
     step_of,
 )
 from ggm.training.recipes import CheckpointSettings, OptimiserSettings
+
+T = TypeVar("T")
 
 Progress = Callable[[int, int, float], None]
 """Called as progress(step, steps, loss)."""
@@ -119,6 +121,16 @@ def num_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def num_local_processes() -> int:
+    """How many of them are on this machine, and share its processors."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", num_processes()))
+
+
+def share_of(items: Sequence[T]) -> Sequence[T]:
+    """The part of this process in what all do together, each item once; all of it, if it is alone."""
+    return items[int(os.environ.get("RANK", "0")) :: num_processes()]
+
+
 def training_device() -> str:
     """Where this process computes: its own GPU, or the CPU where there is none or it was asked for."""
     asked_for_cpu = os.environ.get("ACCELERATE_USE_CPU", "").casefold() in ("1", "true", "yes")
@@ -133,6 +145,18 @@ def wait_for_everyone() -> None:
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all processes, which meet here; by the process's number."""
+    if num_processes() == 1:
+        return [value]
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    PartialState()  # or they couldn't talk to each other yet
+    values: list[T] = gather_object([value])
+    return values
 
 
 @contextmanager

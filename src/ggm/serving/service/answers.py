@@ -12,7 +12,7 @@ from PIL import Image
 
 from ggm.records import Frames
 from ggm.serving.service import schemas
-from ggm.serving.service.queue import Answer
+from ggm.serving.service.jobs import Answer
 
 _THUMBNAIL: Final = (160, 160)
 _MOST_GUIDANCE: Final = 50
@@ -23,7 +23,6 @@ def recommended(
     *,
     answer_id: str,
     bundle: schemas.BundleName,
-    with_frames: bool,
 ) -> schemas.Recommended:
     """One video's answer.
 
@@ -31,7 +30,6 @@ def recommended(
         answer: What came of it.
         answer_id: Names it.
         bundle: Which model it is of.
-        with_frames: Whether to show what the model looked at.
     """
     found = answer.recommendation
     return schemas.Recommended(
@@ -51,7 +49,7 @@ def recommended(
             schemas.Near(hashtag=hit.text, similarity=round(hit.similarity, 6))
             for hit in found.guidance.hits[:_MOST_GUIDANCE]
         ],
-        frames=_thumbnails(answer.frames) if with_frames else None,
+        frames=None if answer.frames is None else _thumbnails(answer.frames),
         notices=list(found.notices),
         seconds=_seconds(answer.seconds),
         bundle=bundle,

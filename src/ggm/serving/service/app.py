@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,12 +16,14 @@ from ggm.policy import platforms
 from ggm.recommend import Recommender
 from ggm.serving.service import pool_routes, recommend_routes, schemas
 from ggm.serving.service.access import Access
+from ggm.serving.service.back_end import BackEnd
 from ggm.serving.service.errors import CODES_OF_STATUS, Refusal, client_gone, internal_error
 from ggm.serving.service.folder import upload_folder
 from ggm.serving.service.guard import Guard
+from ggm.serving.service.jobs import stopping
 from ggm.serving.service.keys import KeyFile
 from ggm.serving.service.metrics import CONTENT_TYPE, Metrics
-from ggm.serving.service.queue import RecommendQueue, stopping
+from ggm.serving.service.queue import RecommendQueue
 from ggm.serving.service.settings import ServiceSettings
 from ggm.serving.service.state import Service
 
@@ -72,7 +74,11 @@ class App:
 
 
 def create_app(
-    recommender: Recommender, settings: ServiceSettings | None = None, *, keys: KeyFile | None = None
+    recommender: Recommender,
+    settings: ServiceSettings | None = None,
+    *,
+    keys: KeyFile | None = None,
+    back_end: Callable[[Recommender, ServiceSettings, Metrics], BackEnd] = RecommendQueue,
 ) -> App:
     """Make a service of a recommender. What it starts ends with its lifespan.
 
@@ -83,6 +89,7 @@ def create_app(
             settings. The caller closes it, and its pool.
         settings: Its limits.
         keys: Who may ask; None if everybody who reaches it may do everything.
+        back_end: Makes what does the work; by default it is done in this process.
 
     Returns:
         The application.
@@ -101,7 +108,7 @@ def create_app(
         settings=settings,
         access=Access(keys, settings),
         metrics=metrics,
-        queue=RecommendQueue(recommender, settings, metrics),
+        queue=back_end(recommender, settings, metrics),
     )
 
     @asynccontextmanager
@@ -169,6 +176,9 @@ def _add_others(api: FastAPI) -> None:
     api.get("/v1/platforms", response_model=schemas.Presets, responses=_ERRORS)(presets)
     api.get("/healthz", response_model=schemas.Health, responses=_ERRORS)(healthz)
     api.get("/readyz", response_model=schemas.Health, responses=_ERRORS)(readyz)
+    # Probes and `curl -I` ask so.
+    for address, probe in (("/healthz", healthz), ("/readyz", readyz)):
+        api.head(address, include_in_schema=False)(probe)
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     api.get("/metrics", response_class=Response, responses=_ERRORS | text)(metrics)
 
@@ -191,7 +201,7 @@ def _add_page(api: FastAPI) -> None:
 
         addresses = ("/", "/index.html") if file.name == "index.html" else (f"/{file.name}",)
         for address in addresses:
-            api.get(address, include_in_schema=False)(answer())
+            api.api_route(address, methods=["GET", "HEAD"], include_in_schema=False)(answer())
 
 
 def _add_errors(api: FastAPI) -> None:

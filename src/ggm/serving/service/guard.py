@@ -215,7 +215,8 @@ class _Exchange:
         route = getattr(scope.get("route"), "path", "none")
         seconds = self._guard._timer() - self._started
         code = self._code or scope["state"].get("code")
-        metrics.requests.labels(route, method, str(self._status)).inc()
+        status = scope["state"].get("status", self._status)  # of events what they say
+        metrics.requests.labels(route, method, str(status)).inc()
         metrics.request_seconds.labels(route).observe(seconds)
         metrics.received_bytes.inc(self._num_bytes)
         if code is not None:
@@ -224,7 +225,7 @@ class _Exchange:
             "request_id": self._id,
             "method": method,
             "route": route,
-            "status": self._status,
+            "status": status,
             "seconds": round(seconds, 4),
             "received_bytes": self._num_bytes,
         }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ggm.errors import DataError, HashtagError, MissingDependencyError, PoolError
 from ggm.hashtags import key
-from ggm.pool.living import LivingPool
+from ggm.pool.changing import ChangingPool
 from ggm.pool.posts import learn, read_post_uses
 from ggm.serving.service import schemas
 from ggm.serving.service.errors import Refusal
@@ -76,7 +76,7 @@ async def trends(
     """Hashtags that are used more than usual."""
     service: Service = request.app.state.service
     pool: object = service.recommender.bundle.pool
-    if not isinstance(pool, LivingPool):
+    if not isinstance(pool, ChangingPool):
         return schemas.Trends(rising=[])
     found = await _in_thread(service, lambda: pool.rising(smoothing=smoothing, top_k=limit))
     return schemas.Trends(
@@ -119,7 +119,7 @@ async def remove(request: Request, wanted: schemas.PoolRemoval) -> schemas.PoolS
     return state
 
 
-def _change(pool: LivingPool, wanted: schemas.PoolChange) -> schemas.PoolState:
+def _change(pool: ChangingPool, wanted: schemas.PoolChange) -> schemas.PoolState:
     for text in (*wanted.add, *wanted.alias, *(text for texts in wanted.alias.values() for text in texts)):
         key(text)  # all of it is hashtags, before anything is done
     before = len(pool)
@@ -133,7 +133,7 @@ def _change(pool: LivingPool, wanted: schemas.PoolChange) -> schemas.PoolState:
     )
 
 
-def _observe(pool: LivingPool, wanted: schemas.PoolChange) -> schemas.Learned:
+def _observe(pool: ChangingPool, wanted: schemas.PoolChange) -> schemas.Learned:
     skipped: list[str] = []
 
     def warn(row: BadRow) -> None:
@@ -147,7 +147,7 @@ def _observe(pool: LivingPool, wanted: schemas.PoolChange) -> schemas.Learned:
     )
 
 
-def _remove(pool: LivingPool, hashtags: list[str]) -> schemas.PoolState:
+def _remove(pool: ChangingPool, hashtags: list[str]) -> schemas.PoolState:
     missing = [text for text in hashtags if key(text) and text not in pool]
     if missing:
         raise Refusal(404, "not_in_pool", f"not in the pool: {', '.join(missing[:10])}; nothing was removed")
@@ -158,7 +158,7 @@ def _remove(pool: LivingPool, hashtags: list[str]) -> schemas.PoolState:
 
 def _by_prefix(service: Service, prefix: str, limit: int, offset: int) -> schemas.PoolRows:
     pool = service.recommender.bundle.pool
-    living = pool if isinstance(pool, LivingPool) else None
+    living = pool if isinstance(pool, ChangingPool) else None
     start = key(prefix) if prefix else ""
     found: Sequence[str]
     if start and living is not None:
@@ -182,7 +182,7 @@ def _by_meaning(service: Service, meaning: str, limit: int, offset: int) -> sche
     return schemas.PoolRows(hashtags=rows, total=len(bundle.pool))
 
 
-def _writable(service: Service) -> LivingPool:
+def _writable(service: Service) -> ChangingPool:
     pool = service.living_pool
     if pool is None:
         raise Refusal(
@@ -203,17 +203,25 @@ async def _in_thread(service: Service, work: Callable[[], T]) -> T:
     """Work that waits for the disk or for the pool, a few at once."""
     async with service.pool_threads:
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(_up_to_date, service, work)
         except HashtagError as error:
             raise Refusal(422, "no_hashtag", str(error)) from None
         except DataError:
             raise Refusal(422, "invalid_request", "observe: the posts can't be read") from None
         except PoolError as error:
-            folder = str(getattr(service.recommender.bundle.pool, "folder", ""))
-            raise Refusal(409, "pool_refused", str(error).replace(folder, "the pool")) from None
+            where = str(getattr(service.recommender.bundle.pool, "where", "the pool"))
+            raise Refusal(409, "pool_refused", str(error).replace(where, "the pool")) from None
 
 
-def _count(service: Service, pool: LivingPool, **changes: int) -> None:
+def _up_to_date(service: Service, work: Callable[[], T]) -> T:
+    """Work on what the pool is now, whoever changed it."""
+    pool: object = service.recommender.bundle.pool
+    if isinstance(pool, ChangingPool):
+        pool.refresh()
+    return work()
+
+
+def _count(service: Service, pool: ChangingPool, **changes: int) -> None:
     for kind, count in changes.items():
         if count:
             service.metrics.pool_changes.labels(kind).inc(count)
@@ -224,7 +232,7 @@ def _count(service: Service, pool: LivingPool, **changes: int) -> None:
         threading.Thread(target=_compact, args=(pool,), name=_COMPACTING, daemon=True).start()
 
 
-def _compact(pool: LivingPool) -> None:
+def _compact(pool: ChangingPool) -> None:
     """While the service goes on. What fails leaves the journal as it was, to be tried again."""
     try:
         pool.compact()

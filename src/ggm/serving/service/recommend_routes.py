@@ -17,7 +17,7 @@ from ggm.serving.service import schemas
 from ggm.serving.service.answers import recommended
 from ggm.serving.service.errors import Refusal, client_gone
 from ggm.serving.service.guard import says_json
-from ggm.serving.service.queue import Answer, Job, Stage
+from ggm.serving.service.jobs import Answer, Job, Stage
 from ggm.serving.service.state import Service
 from ggm.serving.service.uploads import Form, UploadLimits, read_form
 from ggm.serving.service.wishes import MOST_BEAMS, MOST_HASHTAGS, Wish, narrowed
@@ -185,6 +185,8 @@ async def recommend_batch(request: Request) -> schemas.BatchAnswer:
                 for number, (item, path) in enumerate(zip(items, paths, strict=True))
             )
         )
+    if any(answer.error is not None and answer.error.code == client_gone().code for answer in answers):
+        raise client_gone()  # for the log
     return schemas.BatchAnswer(id=own_id, items=answers)
 
 
@@ -210,6 +212,7 @@ class _Work:
             self.item.description,
             _wish(self.item.options, self.service),
             _history(self.item.history),
+            with_frames=self.with_frames,
             on_stage=tell,
         )
         self.service.queue.submit(job)
@@ -226,7 +229,6 @@ class _Work:
             answer,
             answer_id=self.id,
             bundle=schemas.BundleName(name=bundle.name, fingerprint=bundle.pool.retriever_fingerprint[:16]),
-            with_frames=self.with_frames,
         )
 
 
@@ -240,7 +242,7 @@ async def _item_answer(
         answer = await _awaited(request, work.submit())
         return schemas.ItemAnswer(result=work.shown(answer, request))
     except Refusal as refusal:
-        return schemas.ItemAnswer(error=schemas.ErrorDetail(**refusal.body(item_id)["error"]))
+        return schemas.ItemAnswer(error=schemas.ItemError(**refusal.event(item_id)["error"]))
 
 
 async def _awaited(request: Request, job: Job) -> Answer:
@@ -271,14 +273,22 @@ class _Events(StreamingResponse):
         self._work = work
         self._held = held
         self._request: Request | None = None
+        self._is_over = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send them; whatever happens, the video's place and file are given back."""
         self._request = Request(scope)
         try:
             await super().__call__(scope, receive, send)
+            if not self._is_over:
+                self._log_refusal(client_gone())
         finally:
             self._held.close()
+
+    def _log_refusal(self, refusal: Refusal) -> None:
+        """The status that was sent says 200, whatever came later."""
+        assert self._request is not None
+        self._request.state.code, self._request.state.status = refusal.code, refusal.status
 
     async def _texts(self) -> AsyncIterator[str]:
         assert self._request is not None
@@ -309,9 +319,11 @@ class _Events(StreamingResponse):
                     yield _event("progress", {"stage": stage, "done": 0.0})
                 before = stage
             result = self._work.shown(job.answer.result(), self._request)
+            self._is_over = True
             yield _event("result", result.model_dump(mode="json", exclude_none=True))
         except Refusal as refusal:
-            self._request.state.code = refusal.code
+            self._is_over = True
+            self._log_refusal(refusal)
             yield _event("error", refusal.event(self._work.id))
         finally:
             if job is not None:
@@ -347,6 +359,8 @@ def _one_item(form: Form, service: Service) -> tuple[schemas.Item, Path]:
     # Browsers send an empty file where none was chosen.
     video = next((path for path in form.videos if path.stat().st_size), None)
     path = given["path"] or None
+    if form.videos and video is None and path is None:
+        raise Refusal(422, "no_video", "the file in the part `video` is empty; send a whole video")
     if (video is None) == (path is None):
         raise Refusal(
             422,

@@ -208,11 +208,18 @@ class Error(_Answer):
     error: ErrorDetail
 
 
+class ItemError(ErrorDetail):
+    """Why one video of several was refused, and what the status and `Retry-After` would have been."""
+
+    status: int
+    retry_after: int | None = Field(default=None, description="Seconds.")
+
+
 class ItemAnswer(_Answer):
     """What came of one video: a result or an error."""
 
     result: Recommended | None = None
-    error: ErrorDetail | None = None
+    error: ItemError | None = None
 
 
 class BatchAnswer(_Answer):

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ggm.pool.living import LivingPool
+from ggm.pool.changing import ChangingPool
 from ggm.recommend import Recommender
 from ggm.serving.service.access import Access
+from ggm.serving.service.back_end import BackEnd
 from ggm.serving.service.metrics import Metrics
-from ggm.serving.service.queue import RecommendQueue
 from ggm.serving.service.settings import ServiceSettings
 
 
@@ -32,13 +32,13 @@ class Service:
     settings: ServiceSettings
     access: Access
     metrics: Metrics
-    queue: RecommendQueue
+    queue: BackEnd
     folder: Path = Path()
     stopping: bool = False
     pool_threads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
 
     @property
-    def living_pool(self) -> LivingPool | None:
+    def living_pool(self) -> ChangingPool | None:
         """The pool, if it can be changed here."""
         pool: object = self.recommender.bundle.pool
-        return pool if isinstance(pool, LivingPool) and pool.writable else None
+        return pool if isinstance(pool, ChangingPool) and pool.writable else None

@@ -136,6 +136,7 @@ class _Reader:
         self._num_parts = 0
         self._text = bytearray()
         self._name = ""
+        self._is_named_file = False
         self._header_name = self._header_value = b""
         self._disposition = b""
 
@@ -188,6 +189,7 @@ class _Reader:
     def _on_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._is_named_file = b"filename" in options
         if self._name != "video":
             return
         if len(self.form.videos) == self._limits.max_files:
@@ -199,6 +201,8 @@ class _Reader:
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._file is None:
             if len(self._text) + end - start > MAX_FIELD_BYTES:
+                if self._is_named_file:
+                    raise _wrong_part(self._name)
                 raise Refusal(
                     413,
                     "too_large",
@@ -220,11 +224,19 @@ class _Reader:
         try:
             text = self._text.decode("utf-8")
         except UnicodeDecodeError:
+            if self._is_named_file:
+                raise _wrong_part(self._name) from None
             raise Refusal(422, "invalid_request", "a text of the form isn't UTF-8") from None
         self.form.texts.setdefault(self._name, []).append(text)
 
     def _on_end(self) -> None:
         self.ended = True
+
+
+def _wrong_part(name: str) -> Refusal:
+    return Refusal(
+        422, "no_video", f"{name[:50]}: videos are taken from the part `video` alone; send the file as that"
+    )
 
 
 def upload_too_large(max_bytes: int) -> Refusal:

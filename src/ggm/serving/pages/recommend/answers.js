@@ -3,7 +3,8 @@
 export const SOURCES = {
   guidance: { label: "Guidance", meaning: "The retriever found it in the pool: it is close to your video." },
   vocabulary: { label: "Known", meaning: "The model wrote it, and knows it from training or the pool." },
-  novel: { label: "New", meaning: "Neither the pool nor the vocabulary has it: the model coined it, or you wrote it." },
+  novel: { label: "New", meaning: "Neither the pool nor the vocabulary has it: the model coined it." },
+  description: { label: "Description", meaning: "You wrote it into the description; neither the pool nor the vocabulary has it." },
   history: { label: "History", meaning: "You have used it before." },
   own: { label: "Yours", meaning: "You added it." },
 };
