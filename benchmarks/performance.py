@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import large_pool
 import naive
 import numpy as np
 import torch
@@ -26,11 +29,15 @@ from clips import repeat_clip, write_clip
 from timing import alternate, gflop, machine, peak_gflops, peak_mib, run_python
 
 from ggm.bundle import Bundle, load_bundle
+from ggm.generator.batch import GeneratorBatch
+from ggm.generator.decoder import FastDecoder, fast_decoder
 from ggm.generator.decoding import generate, remember
+from ggm.generator.packing import Precision, has_bf16, pack
 from ggm.media.decode import decode_frames
 from ggm.media.limits import DEFAULT_LIMITS
 from ggm.recommend import Recommender
 from ggm.retriever.index import ExactIndex
+from ggm.runtime.precision import with_precision
 
 DESCRIPTION = "first snow on the mountain"
 PARTS = ("decode", "compact", "base", "length", "memory", "pool", "startup")
@@ -121,6 +128,8 @@ def compact(run: Run, report: Report) -> None:
             report.ratio(f"compact_{name}", seconds, slow="naive", fast="ggm, exported encoders")
             report.ratio(f"compact_{name}_torch", seconds, slow="naive", fast="ggm, torch alone")
             report.ratio(f"compact_{name}_keyframe", seconds, slow="naive", fast="ggm, exported, keyframes")
+            for precision in _lower():
+                report.ratio(f"compact_{name}_{precision}", seconds, slow="naive", fast=f"ggm, {precision}")
         stages = torch_alone.recommend(run.clip(60, 60), DESCRIPTION).seconds
         report.text("Seconds of each stage with torch alone, 60 s clip: " + _listed(stages))
         encoder = bundle.extractor.frames
@@ -138,8 +147,13 @@ def _compact_tasks(
     export_bundle(bundle, folder / "export")
     exported = with_export(load_bundle("compact"), folder / "export")
     quick, keyframes = Recommender(exported), Recommender(exported, frames="nearest-keyframe")
+    lower = {
+        f"ggm, {precision}": Recommender(with_precision(load_bundle("compact"), precision))
+        for precision in _lower()
+    }
     return {
         "naive": lambda path: naive.pipeline(bundle, path, DESCRIPTION),
+        **{name: lambda path, r=it: r.recommend(path, DESCRIPTION) for name, it in lower.items()},
         "ggm, torch alone": lambda path: torch_alone.recommend(path, DESCRIPTION),
         "ggm, exported encoders": lambda path: quick.recommend(path, DESCRIPTION),
         "ggm, exported, keyframes": lambda path: keyframes.recommend(path, DESCRIPTION),
@@ -153,13 +167,29 @@ def base(run: Run, report: Report) -> None:
         bundle = replace(bundle, decoding=replace(bundle.decoding, max_new_tokens=6))
     rounds = 1 if run.quick else max(3, run.rounds // 2)
     moving, still = run.clip(60, 60), run.clip(60, 60, still_share=0.5)
-    with Recommender(bundle) as exact, Recommender(bundle, frame_tolerance=1.0) as tolerant:
+    packed = with_precision(bundle, "fp32")
+    lower = {precision: with_precision(_of_same_length(bundle), precision) for precision in _lower()}
+    with ExitStack() as held:
+        exact, tolerant = (
+            held.enter_context(Recommender(packed, frame_tolerance=tolerance)) for tolerance in (0.0, 1.0)
+        )
+        quick = {
+            f"ggm, {precision}{', like frames once' if tolerance else ''}": held.enter_context(
+                Recommender(changed, frame_tolerance=tolerance)
+            )
+            for precision, changed in lower.items()
+            for tolerance in (0.0, 1.0)
+        }
         for name, path in {"60 s GOP 60": moving, "60 s, still for half of the time": still}.items():
             seconds = alternate(
                 {
                     "naive": lambda p=path: naive.pipeline(bundle, p, DESCRIPTION),
                     "ggm, fp32": lambda p=path: exact.recommend(p, DESCRIPTION),
                     "ggm, fp32, like frames once": lambda p=path: tolerant.recommend(p, DESCRIPTION),
+                    **{
+                        kind: lambda p=path, r=recommender: r.recommend(p, DESCRIPTION)
+                        for kind, recommender in quick.items()
+                    },
                 },
                 rounds=rounds,
                 warm=not run.quick,
@@ -168,25 +198,37 @@ def base(run: Run, report: Report) -> None:
             key = "base_60s" if path == moving else "base_60s_still"
             report.ratio(f"{key}_fp32", seconds, slow="naive", fast="ggm, fp32")
             report.ratio(key, seconds, slow="naive", fast="ggm, fp32, like frames once")
-        report.text("Seconds of each stage: " + _listed(exact.recommend(moving, DESCRIPTION).seconds))
+            for precision in lower:
+                report.ratio(f"{key}_{precision}", seconds, slow="naive", fast=f"ggm, {precision}")
+                report.ratio(
+                    f"{key}_{precision}_like", seconds, slow="naive",
+                    fast=f"ggm, {precision}, like frames once",
+                )  # fmt: skip
+        report.text("Seconds of each stage, fp32: " + _listed(exact.recommend(moving, DESCRIPTION).seconds))
+        for kind, recommender in quick.items():
+            if "like" not in kind:
+                stages = recommender.recommend(moving, DESCRIPTION).seconds
+                report.text(f"Seconds of each stage, {kind}: {_listed(stages)}")
     pixels = decode_frames(moving, limits=DEFAULT_LIMITS, short_side=224).frames.pixels
     video = bundle.extractor.extract(naive.as_video(pixels))
     (guidance,) = bundle.guide([video])
-    batch = bundle.batch([video], [DESCRIPTION], [guidance])
     generator = bundle.generator
     assert generator is not None
-    memory = remember(generator, batch)
-    seconds = alternate(
-        {
-            "transformers.generate": lambda: generate(
-                generator, batch, decoding=bundle.decoding, memory=memory, reference=True
-            ),
-            "ggm": lambda: generate(generator, batch, decoding=bundle.decoding, memory=memory),
-        },
-        rounds=rounds,
-    )
-    report.table("base sizes, generation alone, 5 beams", seconds, base="transformers.generate")
-    report.ratio("generation", seconds, slow="transformers.generate", fast="ggm")
+    writers = {"as trained": None} | {
+        precision: pack(decoder, precision)
+        for precision in ("fp32", *_lower())
+        if (decoder := fast_decoder(generator.text_model)) is not None
+    }
+    for size in (1, 8):
+        batch = bundle.batch([video] * size, [DESCRIPTION] * size, [guidance] * size)
+        seconds = alternate(_writing(bundle, batch, writers), rounds=rounds)
+        title = f"base sizes, generation alone, 5 beams, {size} post{'s' if size > 1 else ''} at once"
+        report.table(title, seconds, base="transformers.generate")
+        for name in writers:
+            suffix = "" if name == "fp32" else f"_{name.replace(' ', '_')}"
+            key = f"generation{suffix}" if size == 1 else f"generation_batch8{suffix}"
+            report.ratio(key, seconds, slow="transformers.generate", fast=f"ggm, {name}")
+    generator.writer = None
     encoder = bundle.extractor.frames
     inputs = encoder.prepare(pixels)
     _shares(
@@ -194,6 +236,34 @@ def base(run: Run, report: Report) -> None:
         {"base_frames": lambda: encoder(inputs), "base_text": lambda: remember(generator, batch)},
         run,
     )
+
+
+def _writing(
+    bundle: Bundle, batch: GeneratorBatch, writers: dict[str, FastDecoder | None]
+) -> dict[str, Callable[[], object]]:
+    """Beam search by transformers and by each of our decoders, from the same memory."""
+    generator = bundle.generator
+    assert generator is not None
+    memory = remember(generator, batch)
+
+    def write(writer: FastDecoder | None, *, reference: bool = False) -> None:
+        generator.writer = writer
+        generate(generator, batch, decoding=bundle.decoding, memory=memory, reference=reference)
+
+    return {
+        "transformers.generate": lambda: write(None, reference=True),
+        **{f"ggm, {name}": lambda writer=writer: write(writer) for name, writer in writers.items()},
+    }
+
+
+def _of_same_length(bundle: Bundle) -> Bundle:
+    """Another system of the same sizes and weights, which may be changed in place."""
+    return replace(base_system(), decoding=bundle.decoding)
+
+
+def _lower() -> tuple[Precision, ...]:
+    """The precisions below float32 that this processor computes in."""
+    return ("bf16", "int8") if has_bf16() else ("int8",)
 
 
 def length(run: Run, report: Report) -> None:
@@ -271,6 +341,16 @@ def pool(run: Run, report: Report) -> None:
             row += [str(error), "", ""]
         rows.append(f"| {' | '.join(row)} |")
     report.text("\n".join(rows))
+    large = 20_000 if run.quick else 10_000_000
+    free = shutil.disk_usage(run.clips).free
+    if free < 1.2 * large * 1024:
+        report.text(f"{large:,} hashtags: not measured, the disk has {free / 1e9:.0f} GB left.")
+        return
+    with tempfile.TemporaryDirectory(dir=run.clips) as folder:
+        try:
+            report.text("\n".join(large_pool.measure(large, Path(folder))))
+        except ImportError as error:
+            report.text(f"{large:,} hashtags: not measured, {error}.")
 
 
 def _searched(

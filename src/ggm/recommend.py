@@ -4,6 +4,7 @@ features find guidance, and features, description and guidance become hashtags.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,13 +23,14 @@ from ggm.generator.constraint import PoolTrie
 from ggm.generator.decoding import DecodingConfig, generate, remember
 from ggm.generator.memory import Memory
 from ggm.generator.packing import check_precision
-from ggm.hashtags import key
+from ggm.hashtags import key, split_words
 from ggm.history import History
 from ggm.media.guard import DecodingWorker
 from ggm.media.limits import MediaLimits
 from ggm.media.sample import FrameChoice
 from ggm.policy import Outcome, Policy, apply
 from ggm.policy.effects import limit_notices, shown_guidance, wants_more
+from ggm.policy.harmful import harmful_word
 from ggm.pool.opening import open_pool
 from ggm.ranking import Ranked
 from ggm.records import (
@@ -595,11 +597,15 @@ class Recommender:
     ) -> Recommendation | MediaError:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
+        loading = threading.Thread(target=_load_lists, args=(policy,), daemon=True)
+        loading.start()
         try:
             with _timed(seconds, "decode"):
                 video = self.decode(path)
         except MediaError as error:
             return error
+        finally:
+            loading.join()
         asked = DecodedPost(
             video,
             description=description,
@@ -649,6 +655,13 @@ class Recommender:
         generic = policy.compiled.generic.match
         says_something = (lambda text: generic(text) is None) if self.bundle.scorer else None
         return read_description(description, layout=self.generator.layout, says_something=says_something)
+
+
+def _load_lists(policy: Policy) -> None:
+    """Load word lists, which the first answer needs, while the decoding process works."""
+    split_words("firstsnow")
+    if policy.harmful:
+        harmful_word("firstsnow", languages=policy.harmful_languages)
 
 
 def _check_top(top: int) -> None:

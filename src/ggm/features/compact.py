@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,12 +66,19 @@ def load_minilm() -> tuple[BertModel, BertTokenizer]:
     Raises:
         CheckpointError: If the package is absent or one of its files is changed.
     """
-    from transformers import BertModel, BertTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizer
+    from transformers.initialization import no_init_weights
 
     paths = MINILM.verified()
-    folder = paths["config.json"].parent
-    with quiet_transformers():
-        model = BertModel.from_pretrained(folder, add_pooling_layer=False, use_safetensors=True)
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        # Not by from_pretrained, which compiles a thousand patterns of other models' names before.
+        with no_init_weights():
+            model = BertModel(BertConfig.from_json_file(paths["config.json"]), add_pooling_layer=False)
+        state = load_file(paths["model.safetensors"])
+        left_out = ("pooler.", "embeddings.position_ids")
+        model.load_state_dict({name: value for name, value in state.items() if not name.startswith(left_out)})
+        for part in model.modules():
+            part._is_hf_initialized = True  # or a model that is made of it would start it anew
         # Not from the folder: its other tokenizer files are redundant and not pinned.
         pieces = paths["vocab.txt"].read_text(encoding="utf-8").splitlines()
         vocabulary = {piece: place for place, piece in enumerate(pieces)}

@@ -38,11 +38,13 @@ class Attention:
     def project(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of the same states (N, L, d): (N, H, L, d / H) each."""
         if self.joined is None:
-            parts = (self.query(states), self.key(states), self.value(states))
-        else:
-            parts = self.joined(states).chunk(3, dim=-1)
-        query, key, value = (self.heads(part) for part in parts)
-        return query, key, value
+            return (
+                self.heads(self.query(states)),
+                self.heads(self.key(states)),
+                self.heads(self.value(states)),
+            )
+        query, key, value = self.joined(states).chunk(3, dim=-1)
+        return self.heads(query), self.heads(key), self.heads(value)
 
     def heads(self, projected: Tensor) -> Tensor:
         """(N, L, d) to (N, H, L, d / H)."""

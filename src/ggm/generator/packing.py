@@ -39,7 +39,7 @@ def check_precision(precision: str) -> Precision:
         raise ConfigError("this processor doesn't compute in bf16: take the precision int8, or fp32")
     if precision == "int8" and not _has_int8():
         raise ConfigError("torch has no products of int8 for this processor: take the precision fp32")
-    return precision  # type: ignore[return-value]
+    return precision
 
 
 def has_bf16() -> bool:
@@ -174,8 +174,12 @@ def _product(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return _built_in() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def _has_int8() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    return _built_in() and hasattr(torch.ops.onednn, "qlinear_pointwise")
+
+
+def _built_in() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

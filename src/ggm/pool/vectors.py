@@ -154,7 +154,8 @@ class ChunkedVectors:
         chunk = self._chunks.get(place.chunk)
         if chunk is None or chunk.texts[place.row] != text:
             return None
-        return chunk.vectors[place.row]
+        vector: Vectors = chunk.vectors[place.row]
+        return vector
 
     def set_level(self, place: Place, level: float) -> None:
         """Change the number that goes with a row; searches see it at once."""
