@@ -207,6 +207,7 @@ class RayGraph:
         try:
             if address is None:
                 _stay_on_this_computer()
+                os.environ.setdefault("RAY_worker_niceness", "0")  # or anything else would go before it
                 # On a small computer the first of each stage share the processors; more there won't be.
                 least = math.ceil(sum(stage.min_replicas * stage.cpus for _, stage in replicas.stages()))
                 ray.init(
