@@ -127,6 +127,22 @@ def test_killed_workers_are_replaced(
     assert parts_of(tmp_path / "out") == parts_of(tmp_path / "here")
 
 
+def test_interrupted_and_begun_again(
+    engine: RayEngine, manifest: Path, tmp_path: Path, settings: Settings
+) -> None:
+    def interrupt(now: Progress) -> None:
+        if now.done:
+            raise KeyboardInterrupt
+
+    one_by_one = replace(settings, shard_rows=1, batch_size=1)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(manifest, tmp_path / "out", one_by_one, engine, report=interrupt)
+    assert len(parts_of(tmp_path / "out")) == 1
+    ended = annotate(manifest, tmp_path / "out", one_by_one, engine)
+    assert (ended.before, ended.done) == (1, 10)
+    assert [row["row"] for row in rows_of(tmp_path / "out")] == list(range(1, 12))
+
+
 def test_what_is_wrong_there_is_said_here(
     engine: RayEngine, manifest: Path, tmp_path: Path, settings: Settings
 ) -> None:

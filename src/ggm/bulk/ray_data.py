@@ -97,11 +97,16 @@ class RayEngine:
             options["num_cpus"] = (self.workers or available_processors()) + self.models
             options["object_store_memory"] = _STORE_BYTES
             options["include_dashboard"] = False
-        try:
-            ray.init(address=self.address, **options)
-        except Exception as error:  # of many kinds, a bare Exception among them
-            ray.shutdown()
-            raise ClusterError(f"Ray at {self.address!r} can't be used: {_last_line(error)}") from error
+        for again in (self.address == "local", False):  # a busy machine may not start it in Ray's 30 s
+            try:
+                ray.init(address=self.address, **options)
+                break
+            except Exception as error:  # of many kinds, a bare Exception among them
+                ray.shutdown()
+                if not again:
+                    raise ClusterError(
+                        f"Ray at {self.address!r} can't be used: {_last_line(error)}"
+                    ) from error
         try:
             yield
         finally:
