@@ -78,7 +78,8 @@ def load_minilm() -> tuple[BertModel, BertTokenizer]:
         left_out = ("pooler.", "embeddings.position_ids")
         model.load_state_dict({name: value for name, value in state.items() if not name.startswith(left_out)})
         for part in model.modules():
-            part._is_hf_initialized = True  # or a model that is made of it would start it anew
+            # Or a model that is made of it would start it anew.
+            part._is_hf_initialized = True  # type: ignore[assignment]
         # Not from the folder: its other tokenizer files are redundant and not pinned.
         pieces = paths["vocab.txt"].read_text(encoding="utf-8").splitlines()
         vocabulary = {piece: place for place, piece in enumerate(pieces)}

@@ -264,7 +264,7 @@ class MilvusStore:
         try:
             yield
         except (self._milvus.MilvusException, self._grpc.RpcError, ValueError) as error:
-            code = getattr(error, "code", None)
+            code: Any = getattr(error, "code", None)
             silent = isinstance(error, self._grpc.RpcError) and callable(code)
             reason = f"no answer: {code().name}" if silent else getattr(error, "message", "") or str(error)
             raise PoolError(f"{self.address}: Milvus: {_short(reason)}") from None
