@@ -215,6 +215,29 @@ def test_settings_of_replicas(tmp_path: Path) -> None:
             ReplicaSettings.load(file)
 
 
+def test_what_a_loss_is_told_by() -> None:
+    """Serve says of a dead replica of the stage before something else than of one of the stage itself."""
+    pytest.importorskip("ray.serve")
+    from ray.exceptions import ActorDiedError, RayTaskError
+    from ray.serve.exceptions import RayServeException
+
+    from ggm.serving.replicas.graph import _is_loss
+
+    def told(error: Exception, cause: Exception) -> Exception:
+        error.__cause__ = cause
+        return error
+
+    of_task = RayTaskError("run", "where", ActorDiedError())
+    for lost in (ActorDiedError(), of_task, told(RayServeException("failed"), of_task)):
+        assert _is_loss(lost)
+    for other in (
+        ValueError("x"),
+        RayTaskError("run", "where", ValueError("x")),
+        RayServeException("failed"),
+    ):
+        assert not _is_loss(other)
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ try:
     import ray as untyped_ray
     from ray import serve as untyped_serve
     from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
+    from ray.serve.exceptions import DeploymentUnavailableError
 except ImportError as error:
     raise MissingDependencyError("replicas need Ray Serve: pip install 'ggm[ray]'") from error
 
@@ -51,6 +53,7 @@ _READS: Final = {
 
 _ATTEMPTS: Final = 5  # of a video whose replica or machine was lost
 _PAUSE_SECONDS: Final = 0.2
+_CONNECT_SECONDS: Final = 10.0
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -217,8 +220,9 @@ class RayGraph:
                     **quiet,
                 )
             else:
+                _see_whether_it_answers(address)
                 ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(f"serve: Ray can't be used: {str(error).splitlines()[0]}") from error
         try:
             serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
@@ -250,17 +254,18 @@ class RayGraph:
         self, clip: Clip, goes_on: Callable[[str], bool]
     ) -> tuple[Handed[Found], Handed[Video] | None] | None:
         """See `ggm.serving.replicas.queue.Graph`."""
-        attempt = 0
-        while True:
-            attempt += 1
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._recommend(clip, goes_on)
             except TimeoutError:
-                raise _unreachable() from None
-            except RayError as error:
-                if attempt == _ATTEMPTS or not _is_loss(error):
+                break
+            except Exception as error:
+                if not _is_loss(error):
                     raise
             time.sleep(_PAUSE_SECONDS * attempt)
+        raise Refusal(
+            503, "waited_too_long", "no replica could do it in time; try again later", retry_after=10
+        )
 
     def _recommend(
         self, clip: Clip, goes_on: Callable[[str], bool]
@@ -296,6 +301,17 @@ def _stay_on_this_computer() -> None:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # and for this one, which read it before
 
 
+def _see_whether_it_answers(address: str) -> None:
+    """Ray would try for minutes.
+
+    Raises:
+        OSError: If nothing answers at an address and port; names such as ``auto`` are Ray's to find.
+    """
+    host, _, port = address.rpartition(":")
+    if host and "//" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+
+
 def _listen_to_the_cluster_alone() -> None:
     """Let this replica's own server listen where the cluster is, and not to all networks.
 
@@ -326,11 +342,14 @@ def _left(clip: Clip) -> float:
     return max(0.01, clip.deadline - time.monotonic())
 
 
-def _is_loss(error: RayError) -> bool:
-    """Whether it says that a replica or what it had made is lost, be it of a stage before."""
-    cause: object = error.cause if isinstance(error, RayTaskError) else error
-    return isinstance(cause, RayActorError | ObjectLostError)
+def _is_loss(error: BaseException | None) -> bool:
+    """Whether it came of a replica that is lost, or of what it had made, be it of a stage before.
 
-
-def _unreachable() -> Refusal:
-    return Refusal(503, "waited_too_long", "no replica was free in time; try again later", retry_after=10)
+    Serve wraps what it is told by Ray, and Ray what it is told by another task.
+    """
+    while error is not None:
+        told = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(told, RayActorError | ObjectLostError | DeploymentUnavailableError):
+            return True
+        error = error.__cause__
+    return False
