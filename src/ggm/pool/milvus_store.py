@@ -264,9 +264,11 @@ class MilvusStore:
         try:
             yield
         except (self._milvus.MilvusException, self._grpc.RpcError, ValueError) as error:
-            code = getattr(error, "code", None)
-            silent = isinstance(error, self._grpc.RpcError) and callable(code)
-            reason = f"no answer: {code().name}" if silent else getattr(error, "message", "") or str(error)
+            code: Callable[[], Any] | None = getattr(error, "code", None)
+            if isinstance(error, self._grpc.RpcError) and code is not None:
+                reason = f"no answer: {code().name}"
+            else:
+                reason = getattr(error, "message", "") or str(error)
             raise PoolError(f"{self.address}: Milvus: {_short(reason)}") from None
 
 
