@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +77,7 @@ def load_minilm() -> tuple[BertModel, BertTokenizer]:
         state = load_file(paths["model.safetensors"])
         left_out = ("pooler.", "embeddings.position_ids")
         model.load_state_dict({name: value for name, value in state.items() if not name.startswith(left_out)})
-        for part in model.modules():
+        for part in cast("Any", model).modules():
             part._is_hf_initialized = True  # or a model that is made of it would start it anew
         # Not from the folder: its other tokenizer files are redundant and not pinned.
         pieces = paths["vocab.txt"].read_text(encoding="utf-8").splitlines()
