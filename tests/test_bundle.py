@@ -13,6 +13,7 @@ from ggm.errors import BundleError, CheckpointError, PoolMismatchError
 from ggm.features.text import TextModelConfig
 from ggm.recommend import Recommender
 from ggm.records import Recommendation
+from ggm.runtime.precision import with_precision
 from systems import HASHTAGS, random_bundle
 
 
@@ -25,7 +26,7 @@ def answers(folder: Path, clips: list[Path]) -> list[tuple[object, ...]]:
 
 def test_saving_and_loading_changes_nothing_bit_for_bit(tmp_path: Path, clips: list[Path]) -> None:
     bundle = random_bundle("tiny", seed=1)
-    with Recommender(bundle) as recommender:
+    with Recommender(with_precision(bundle, "fp32")) as recommender:  # as it is loaded
         before = [
             (a.hashtags, a.guidance)
             for a in (recommender.recommend(clip, "first snow", top=8) for clip in clips)
@@ -39,7 +40,7 @@ def test_base_from_checkpoints_on_disk_runs_the_same_code(tmp_path: Path, clips:
     profile = write_base_checkpoints(tmp_path / "checkpoints")
     bundle = random_bundle(profile)
     assert bundle.extractor.sound_dim is not None
-    with Recommender(bundle) as recommender:
+    with Recommender(with_precision(bundle, "fp32")) as recommender:  # as it is loaded
         before = [
             (a.hashtags, a.guidance)
             for a in (recommender.recommend(clip, "first snow", top=8) for clip in clips)

@@ -27,6 +27,7 @@ from ggm.generator.model import Generator
 from ggm.model_info import part_counts
 from ggm.recommend import Recommender
 from ggm.records import Guidance, Hit
+from ggm.runtime.precision import with_precision
 from ggm.training.end_to_end import EndToEndCollator, EndToEndStep
 from ggm.training.generator import GenerationCollator, GenerationStep
 from ggm.training.generator_runs import run_generator
@@ -364,7 +365,10 @@ class TestRuns:
         # The retriever still sees what it saw: only its vectors' fingerprint is another.
         assert list(whole.pool) == list(trained.pool)
         posts = load_dataset(painted_dataset).split("test")
-        with Recommender.from_pretrained(folder / "all") as loaded, Recommender(whole) as kept:
+        with (
+            Recommender.from_pretrained(folder / "all") as loaded,
+            Recommender(with_precision(whole, "fp32")) as kept,
+        ):
             for post in posts:
                 expected = kept.recommend(post.video, post.description)
                 found = loaded.recommend(post.video, post.description)
