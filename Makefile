@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# Processes of the tests.
+JOBS   ?= 2
 GGM    := $(BIN)/ggm
 
 .PHONY: demo test bench check format install train-compact examples clean
@@ -10,7 +12,7 @@ demo: $(VENV)/installed
 	$(GGM) recommend examples/*.mp4
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not gpu"
 
 # Naive against ggm: docs/performance.md and .json. For a quiet machine; BENCH=--quick only tries it out.
 bench: $(VENV)/installed-dev

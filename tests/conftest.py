@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ settings.load_profile("ggm")
 
 # Networks this small gain nothing from a second thread, and lose much where cores are shared.
 torch.set_num_threads(1)
+
+# Shells start what runs in the background with SIGINT ignored, and the processes of tests would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

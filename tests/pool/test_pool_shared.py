@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from milvus_pools import Milvus, milvus
+from milvus_pools import Line, Milvus, milvus
 
 from ggm.errors import ConfigError, MissingDependencyError, PoolError, PoolMismatchError
 from ggm.pool import HalfLives, LivingPool, SharedPool, open_pool
@@ -25,7 +26,7 @@ from ggm.pool.address import MilvusAddress, address_of
 from ggm.pool.changing import Contents
 from ggm.pool.migrate import migrate
 from ggm.pool.milvus_store import HASHTAGS, VERSIONS, MilvusStore
-from pools import FINGERPRINT, START, WIDTH, Clock, make_pool, observed, shipped, vector_of
+from pools import FINGERPRINT, START, WIDTH, Clock, embed, make_pool, observed, shipped, vector_of
 
 
 @pytest.fixture(scope="module")
@@ -319,12 +320,18 @@ def test_a_server_that_isnt_there_and_a_token_that_stays_secret(
 
 
 def test_a_server_that_doesnt_answer_is_told_of(database: Milvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = database.make("snow")
-    monkeypatch.setattr("ggm.pool.milvus_store._TIMEOUT_SECONDS", 1e-6)
-    with pytest.raises(PoolError, match="Milvus: "):
-        pool.search(vector_of("snow"), 1)
-    monkeypatch.undo()
-    assert pool.search(vector_of("snow"), 1)[0].text == "snow"
+    name = database.make("snow").address.name
+    line = Line(database.socket_file)
+    try:
+        with closing(SharedPool.open(MilvusAddress(line.uri, name), embed=embed)) as pool:
+            assert pool.search(vector_of("snow"), 1)[0].text == "snow"
+            monkeypatch.setattr("ggm.pool.milvus_store._TIMEOUT_SECONDS", 0.5)
+            with line.silent(), pytest.raises(PoolError, match="Milvus: "):
+                pool.search(vector_of("snow"), 1)
+            monkeypatch.undo()
+            assert pool.search(vector_of("snow"), 1)[0].text == "snow"
+    finally:
+        line.close()
 
 
 def test_without_the_packages_all_else_works(tmp_path: Path) -> None:

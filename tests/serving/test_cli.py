@@ -580,11 +580,6 @@ def test_a_real_process_with_a_damaged_bundle(tiny_bundle_dir: Path, tmp_path: P
     assert is_one_line(result.stderr), result.stderr
 
 
-def hear_interrupts() -> None:
-    """Shells start what runs in the background with SIGINT ignored, and children inherit it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def test_a_real_interrupt_leaves_no_process_behind(tiny_bundle_dir: Path, clips: list[Path]) -> None:
     """Ctrl+C in the middle of many videos: what was answered stands, and nothing lives on."""
     arguments = ("recommend", *[clips[2]] * 2000, "--model", tiny_bundle_dir, "--json")
@@ -594,7 +589,6 @@ def test_a_real_interrupt_leaves_no_process_behind(tiny_bundle_dir: Path, clips:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hear_interrupts,
     ) as process:
         try:
             assert process.stdout is not None
