@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -124,6 +124,7 @@ class Recommender:
         self.frame_tolerance = frame_tolerance
         self.worker = worker or DecodingWorker()
         self._pool_trie = PoolTrie(self.generator.layout.hashtag_ids)
+        self._opened = ExitStack()
 
     @classmethod
     def from_pretrained(
@@ -166,27 +167,30 @@ class Recommender:
         if worker is None:
             worker = DecodingWorker()
             worker.start()  # beside the loading of the bundle
-        try:
+        with ExitStack() as opened:
+            opened.callback(worker.close)
             living = None if pool is None else open_pool(pool, read_only=True)
+            if living is not None:
+                opened.callback(living.close)
             bundle = load_bundle(name_or_dir, device=device)
             if runtime is not None:
                 from ggm.runtime.session import with_export
 
                 bundle = with_export(bundle, runtime)
             bundle = with_precision(bundle, precision)
-            return cls(
+            recommender = cls(
                 bundle if living is None else bundle.with_pool(living),
                 worker=worker,
                 frames=frames,
                 frame_tolerance=frame_tolerance,
             )
-        except BaseException:
-            worker.close()
-            raise
+            recommender._opened = opened.pop_all()
+            return recommender
 
     def close(self) -> None:
-        """End the decoding process. It would otherwise end with this one."""
+        """End the decoding process, and let go of a pool that `from_pretrained` opened."""
         self.worker.close()
+        self._opened.close()
 
     def __enter__(self) -> Recommender:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -252,6 +253,12 @@ def test_a_pool_begins_with_the_starter(run: Run, tmp_path: Path, tiny_bundle_di
         assert "gorillalover" not in pool
 
 
+def elsewhere(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "ggm", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_a_pool_in_milvus_is_used_the_same(
     run: Run, pool: Path, tmp_path: Path, tiny_bundle_dir: Path, clips: list[Path]
 ) -> None:
@@ -284,6 +291,7 @@ def test_a_pool_in_milvus_is_used_the_same(
     assert (status, err) == (0, "")
     left = {*HASHTAGS[6:], "tabbycat", "CoinedNow"}
     assert {hit["text"] for hit in json.loads(out)["guidance"]} == left  # the four that are asked for
+    assert elsewhere("pool", "info", shared).returncode == 0  # this process has let go of it
     status, _, err = run("pool", "migrate", pool, shared)
     assert (status, "there is a pool already" in err) == (1, True)
     status, _, err = run("recommend", clips[0], "--pool", "milvus:shared")

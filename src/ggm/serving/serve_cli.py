@@ -239,7 +239,8 @@ def _recommender(
         runtime=runtime,
         precision=precision,
     )
-    recommender.close()  # the service has decoding processes of its own
+    held.callback(recommender.close)
+    recommender.worker.close()  # the service has decoding processes of its own
     if pool is None or read_only:
         return recommender
     bundle = recommender.bundle

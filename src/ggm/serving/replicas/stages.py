@@ -63,7 +63,7 @@ class Source:
             runtime=self.runtime,
             precision=self.precision,
         )
-        recommender.close()
+        recommender.worker.close()
         return recommender
 
 
