@@ -446,14 +446,15 @@ def main(arguments: list[str]) -> None:
         return
     run = Run(options.clips, 1 if options.quick else options.rounds, options.quick, tuple(options.files))
     started, report = machine(), Report()
-    for part in options.parts:
-        globals()[part](run, report)
     out = options.out or (Path(tempfile.gettempdir()) if options.quick else Path("docs"))
     out.mkdir(parents=True, exist_ok=True)
-    figures = {"machine": started, "quick": options.quick, **report.figures}
-    (out / "performance.json").write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     command = " ".join(["python benchmarks/performance.py", *arguments])
-    (out / "performance.md").write_text(document(report, started, command), "utf-8")
+    for part in options.parts:
+        globals()[part](run, report)
+        # After each part: the whole takes long, and what was measured should not be lost with the rest.
+        figures = {"machine": started, "quick": options.quick, **report.figures}
+        (out / "performance.json").write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+        (out / "performance.md").write_text(document(report, started, command), "utf-8")
     print(f"written: {out / 'performance.md'}, {out / 'performance.json'}")
 
 
