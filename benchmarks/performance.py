@@ -307,7 +307,8 @@ def memory(run: Run, report: Report) -> None:
 
 def memory_of(path: Path) -> None:
     """Print the most memory, in MiB, that one recommendation takes; for a process of its own."""
-    with Recommender.from_pretrained("compact") as recommender:
+    limits = replace(DEFAULT_LIMITS, max_size_bytes=8 << 30)  # twenty minutes in 4K are a large file
+    with Recommender(load_bundle("compact"), limits=limits) as recommender:
         recommender.recommend(path, DESCRIPTION)
         print(peak_mib())
 
