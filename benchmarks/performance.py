@@ -125,9 +125,15 @@ def compact(run: Run, report: Report) -> None:
             seconds = alternate({kind: lambda t=task, p=path: t(p) for kind, task in tasks_of.items()},
                                 rounds=run.rounds)  # fmt: skip
             report.table(f"compact, end to end, {name} clip", seconds, base="naive")
-            report.ratio(f"compact_{name}", seconds, slow="naive", fast="ggm, exported encoders")
+            report.ratio(f"compact_{name}", seconds, slow="naive", fast="ggm, exported, int8")
+            report.ratio(f"compact_{name}_fp32", seconds, slow="naive", fast="ggm, exported encoders")
             report.ratio(f"compact_{name}_torch", seconds, slow="naive", fast="ggm, torch alone")
-            report.ratio(f"compact_{name}_keyframe", seconds, slow="naive", fast="ggm, exported, keyframes")
+            report.ratio(
+                f"compact_{name}_keyframe", seconds, slow="naive", fast="ggm, exported, int8, keyframes"
+            )
+            report.ratio(
+                f"compact_{name}_keyframe_fp32", seconds, slow="naive", fast="ggm, exported, keyframes"
+            )
             for precision in _lower():
                 report.ratio(f"compact_{name}_{precision}", seconds, slow="naive", fast=f"ggm, {precision}")
         stages = torch_alone.recommend(run.clip(60, 60), DESCRIPTION).seconds
@@ -146,7 +152,7 @@ def _compact_tasks(
 
     export_bundle(bundle, folder / "export")
     exported = with_export(load_bundle("compact"), folder / "export")
-    quick, keyframes = Recommender(exported), Recommender(exported, frames="nearest-keyframe")
+    packed = with_precision(with_export(load_bundle("compact"), folder / "export"), "int8")
     lower = {
         f"ggm, {precision}": Recommender(with_precision(load_bundle("compact"), precision))
         for precision in _lower()
@@ -155,8 +161,15 @@ def _compact_tasks(
         "naive": lambda path: naive.pipeline(bundle, path, DESCRIPTION),
         **{name: lambda path, r=it: r.recommend(path, DESCRIPTION) for name, it in lower.items()},
         "ggm, torch alone": lambda path: torch_alone.recommend(path, DESCRIPTION),
-        "ggm, exported encoders": lambda path: quick.recommend(path, DESCRIPTION),
-        "ggm, exported, keyframes": lambda path: keyframes.recommend(path, DESCRIPTION),
+        **{
+            name: lambda path, r=it: r.recommend(path, DESCRIPTION)
+            for name, it in {
+                "ggm, exported encoders": Recommender(exported),
+                "ggm, exported, keyframes": Recommender(exported, frames="nearest-keyframe"),
+                "ggm, exported, int8": Recommender(packed),
+                "ggm, exported, int8, keyframes": Recommender(packed, frames="nearest-keyframe"),
+            }.items()
+        },
     }
 
 
@@ -197,7 +210,8 @@ def base(run: Run, report: Report) -> None:
             report.table(f"base sizes, end to end, {name}", seconds, base="naive")
             key = "base_60s" if path == moving else "base_60s_still"
             report.ratio(f"{key}_fp32", seconds, slow="naive", fast="ggm, fp32")
-            report.ratio(key, seconds, slow="naive", fast="ggm, fp32, like frames once")
+            report.ratio(f"{key}_fp32_like", seconds, slow="naive", fast="ggm, fp32, like frames once")
+            report.ratio(key, seconds, slow="naive", fast=f"ggm, {next(iter(lower))}")
             for precision in lower:
                 report.ratio(f"{key}_{precision}", seconds, slow="naive", fast=f"ggm, {precision}")
                 report.ratio(
