@@ -1,6 +1,6 @@
 """Recall of guidance on validation posts, when popularity and hashtags of similar posts count too.
 
-    python benchmarks/guidance_ranking.py RETRIEVER DATA [--description-weight 1] [--posts 800] [--cache FOLDER]
+    python benchmarks/guidance_ranking.py RETRIEVER DATA [--description-weight 1] [--cache FOLDER]
 
 A hashtag's score is its similarity, plus a weight times log(1 + its training posts), plus a weight times
 the share that it has among the training posts nearest to the query (video and description together).
@@ -89,7 +89,7 @@ def main() -> None:
                         len(own & {keys[at] for at in found[:cut]}) / len(own)
                         for own, found in zip(wanted, best, strict=True)
                     ]
-                )  # fmt: skip
+                )
                 for cut in CUTS
             )
             table.add_row(f"{weight:g}", f"{neighbours:g}", " / ".join(f"{mean:.3f}" for mean in means))
