@@ -8,12 +8,11 @@ the share that it has among the training posts nearest to the query (video and d
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from guidance_recall import drawn, parser, recall, wanted
 from rich.console import Console
 from rich.table import Table
 
@@ -49,49 +48,36 @@ def neighbours_share(
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("retriever", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--description-weight", type=float, default=1.0)
-    parser.add_argument("--posts", type=int, default=800)
-    parser.add_argument("--cache", type=Path)
-    asked = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--description-weight", type=float, default=1.0)
+    asked = arguments.parse_args()
     bundle = load_bundle(asked.retriever)
     features = open_features(asked.data, bundle.extractor, cache=asked.cache)
     train, validation = features.split(TRAIN), features.split(VALIDATION)
-    rows = np.random.default_rng(0).permutation(len(validation))[: asked.posts].tolist()
+    rows = drawn(validation, asked.posts)
 
     def queries(data: PostFeatures, rows: list[int]) -> npt.NDArray[np.float32]:
         videos = np.concatenate([bundle.embed_videos([data.pooled(row)]) for row in rows])
         descriptions = [data.posts[row].description for row in rows]
         return bundle.queries(videos, descriptions, weight=asked.description_weight)
 
-    own, others = queries(validation, rows), queries(train, list(range(len(train))))
+    asking, others = queries(validation, rows), queries(train, list(range(len(train))))
     hashtags = list(bundle.pool)
     place = {key(text): at for at, text in enumerate(hashtags)}
     carried = [[place[key(text)] for text in post.hashtags if key(text) in place] for post in train.posts]
     counts = Counter(at for post in carried for at in set(post))
     popularity = np.log1p([counts[at] for at in range(len(hashtags))])
-    similarity = own @ bundle.vectors_of_hashtags(hashtags).T
-    share = neighbours_share(own @ others.T, carried, len(hashtags))
-    wanted = [{key(text) for text in validation.posts[row].hashtags} for row in rows]
+    similarity = asking @ bundle.vectors_of_hashtags(hashtags).T
+    share = neighbours_share(asking @ others.T, carried, len(hashtags))
+    own = wanted(validation, rows)
     keys = [key(text) for text in hashtags]
     table = Table("popularity", "similar posts", "recall@" + " / ".join(map(str, CUTS)))
     for neighbours in NEIGHBOURS:
         for weight in POPULARITY:
             scores = similarity + weight * popularity + neighbours * share
             best = np.argsort(-scores, axis=1)[:, : max(CUTS)]
-            means = (
-                np.mean(
-                    [
-                        len(own & {keys[at] for at in found[:cut]}) / len(own)
-                        for own, found in zip(wanted, best, strict=True)
-                    ]
-                )
-                for cut in CUTS
-            )
+            found = [[keys[at] for at in ranked] for ranked in best]
+            means = (recall(own, found, cut).mean() for cut in CUTS)
             table.add_row(f"{weight:g}", f"{neighbours:g}", " / ".join(f"{mean:.3f}" for mean in means))
     console = Console()
     console.print(f"{len(rows)} posts; pool of {len(hashtags):,}; {len(train):,} training posts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,8 @@ def rivals() -> tuple[dict[str, Decoder], dict[str, str]]:
                 warnings.simplefilter("ignore")
                 found[name] = load()
         except Exception as error:  # whatever a library's loading raises
-            absent[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
+            reason = re.sub(r"\S*/", "", str(error).strip().splitlines()[0])  # no paths of this machine
+            absent[name] = f"{type(error).__name__}: {reason[:120]}"
     return found, absent
 
 

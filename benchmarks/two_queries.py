@@ -9,10 +9,8 @@ paper does).
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from guidance_recall import drawn, parser, recall, wanted
 from rich.console import Console
 from rich.table import Table
 
@@ -27,19 +25,12 @@ CUTS = (5, 20, 50)
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("retriever", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--posts", type=int, default=800)
-    parser.add_argument("--cache", type=Path)
-    asked = parser.parse_args()
+    asked = parser(__doc__).parse_args()
     trained = load_bundle(asked.retriever)
     data = open_features(asked.data, trained.extractor, cache=asked.cache).split(VALIDATION)
-    rows = np.random.default_rng(0).permutation(len(data))[: asked.posts].tolist()
+    rows = drawn(data, asked.posts)
     posts, pooled = [data.posts[row] for row in rows], [data.pooled(row) for row in rows]
-    wanted = [{key(text) for text in post.hashtags} for post in posts]
+    own = wanted(data, rows)
     described = np.array([bool(post.description.strip()) for post in posts])
     first = " / ".join(map(str, CUTS))
     table = Table("heads", "description", f"recall@{first}", "of described posts")
@@ -49,12 +40,7 @@ def main() -> None:
         for weight in WEIGHTS:
             queries = bundle.queries(videos, [post.description for post in posts], weight=weight)
             found = [[key(hit.text) for hit in hits] for hits in bundle.pool.search_many(queries, max(CUTS))]
-            recalls = {
-                cut: np.array(
-                    [len(own & set(hits[:cut])) / len(own) for own, hits in zip(wanted, found, strict=True)]
-                )
-                for cut in CUTS
-            }
+            recalls = {cut: recall(own, found, cut) for cut in CUTS}
             means = (
                 " / ".join(f"{recalls[cut][which].mean():.3f}" for cut in CUTS)
                 for which in (slice(None), described)

@@ -63,11 +63,13 @@ class Annotator:
         return Decoding(extractor.short_side, extractor.sound_rate_hz, self.settings.frames)
 
     def close(self) -> None:
-        """Write the features that wait, and close their files.
+        """Let go of the pool, write the features that wait, and close their files.
 
         Raises:
             DataError: If they can't be written.
         """
+        if self.recommender is not None:
+            self.recommender.close()
         if self.cache is not None:
             self.cache.close()
 
